@@ -1,0 +1,92 @@
+/** The configuration as the rest of the broker sees it: checked, resolved, frozen. `load.ts` makes it from broker.yaml. */
+
+import type { Grant } from "../policy/grant.ts";
+
+export interface BrokerConfig {
+  /** The audience of every issuer that names none of its own; what callers put into their tokens. */
+  readonly audience: string;
+  readonly registries: ReadonlyMap<string, Registry>;
+  readonly issuers: ReadonlyMap<string, Issuer>;
+  readonly apiKeys: ReadonlyMap<string, ApiKey>;
+  /** In the order of the file. */
+  readonly grants: readonly Grant[];
+  readonly alibaba: AlibabaEndpoints;
+  /** `sha256:` and 64 hex digits over the canonical form of the file: key order, comments and layout do not count. */
+  readonly digest: string;
+}
+
+export interface Registry {
+  readonly name: string;
+  /** `cri-…` */
+  readonly instanceId: string;
+  readonly region: string;
+  readonly accountId: string;
+  /** Host names that clients log in to; never empty. */
+  readonly endpoints: readonly string[];
+}
+
+export type Issuer = OidcIssuer | AlibabaIssuer;
+
+/** Presets: what is known of a kind of issuer, in `shared/identity/providers.ts`. */
+export type OidcProvider = "github" | "gitlab" | "kubernetes" | "generic";
+
+export interface OidcIssuer {
+  readonly name: string;
+  readonly provider: OidcProvider;
+  /** Exactly the `iss` of its tokens. */
+  readonly issuer: string;
+  readonly audience: string;
+  /** JWS algorithms; asymmetric only, never empty. */
+  readonly algorithms: readonly JwsAlgorithm[];
+  /** Where the keys are: by discovery, at a pinned URL, or in a pinned file that was read at the start. */
+  readonly keys:
+    | { readonly from: "discovery" }
+    | { readonly from: "url"; readonly url: string }
+    | { readonly from: "file"; readonly path: string; readonly jwks: { readonly keys: readonly unknown[] } };
+  /** `exp` − `iat` may be at most this; also how old a token may be. */
+  readonly maxTokenLifetimeSeconds: number;
+  readonly replay: "once" | "off";
+}
+
+export type JwsAlgorithm = "RS256" | "RS384" | "RS512" | "PS256" | "PS384" | "PS512" | "ES256" | "ES384" | "ES512" | "EdDSA";
+
+/** `acs1.` identities of these accounts only. */
+export interface AlibabaIssuer {
+  readonly name: string;
+  readonly provider: "alibaba";
+  readonly accounts: readonly string[];
+  readonly audience: string;
+}
+
+export interface ApiKey {
+  readonly name: string;
+  /** Hex SHA-256 of the whole key, lower case. */
+  readonly sha256: string;
+  readonly expires: Date;
+  /** Where it may be used from; empty: anywhere. */
+  readonly cidrs: readonly string[];
+}
+
+/** Other endpoints than the region's public ones: VPC, other partitions, the sandbox. Origins, no path. */
+export interface AlibabaEndpoints {
+  readonly stsEndpoint?: string;
+  readonly crEndpoint?: string;
+}
+
+/** One thing wrong with the file. */
+export interface ConfigProblem {
+  readonly file: string;
+  /** Counted from 1. */
+  readonly line: number;
+  readonly column: number;
+  /** What is wrong, where in the structure, and what to write instead. */
+  readonly message: string;
+}
+
+/** The file cannot be used. Every problem found, in the order of the file; `message` has one a line, `FILE:LINE:COLUMN: …`. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  constructor(readonly problems: readonly ConfigProblem[]) {
+    super(problems.map(({ file, line, column, message }) => `${file}:${line}:${column}: ${message}`).join("\n"));
+  }
+}

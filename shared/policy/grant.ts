@@ -1,0 +1,39 @@
+/** What a grant is, once it has been read: the unit of the policy. */
+
+import type { Condition } from "./condition.ts";
+import type { Scope } from "./scope.ts";
+
+export interface Grant {
+  readonly name: string;
+  /** Whose callers it is for: all of one configured issuer that satisfy `when`, or the holder of one API key. */
+  readonly holder: { readonly issuer: string } | { readonly apiKey: string };
+  /** All must hold. Empty only for an API key's grant. */
+  readonly when: readonly Condition[];
+  /** Name of a configured registry. */
+  readonly registry: string;
+  /** Never empty. */
+  readonly allow: readonly Scope[];
+  readonly roleArn: string;
+  /** 900 to 3,600: STS's least, and the broker's most. */
+  readonly maxTtlSeconds: number;
+  /** Adds cr:CreateRepository on exactly the repositories pushed to. */
+  readonly createRepository: boolean;
+  /** Where it stands in the configuration file, for whoever must change it; counted from 1. */
+  readonly line: number;
+}
+
+/**
+ * Who is calling, as far as the policy cares. `source` names the configured issuer or API key that vouches for it:
+ * never a name that the caller chose.
+ */
+export interface Principal {
+  readonly source: { readonly issuer: string } | { readonly apiKey: string };
+  /** The issuer's own name for the caller: a token's `sub`, or the API key's name. */
+  readonly subject: string;
+  readonly claims: Readonly<Record<string, unknown>>;
+}
+
+/** The broker's most, whatever a grant says: a leaked credential cannot be called back, only outlived. */
+export const LONGEST_LIFETIME_SECONDS = 3600;
+/** STS AssumeRole, DurationSeconds: the least. */
+export const SHORTEST_LIFETIME_SECONDS = 900;
