@@ -46,11 +46,14 @@ export function parseScope(text: string): ScopeResult {
   }
   const levels = name.split("/");
   if (levels.length !== 2) {
-    return { problem: `${shown} must name exactly two levels, <namespace>/<repository>: ACR Enterprise Edition has no others` };
+    return {
+      problem: `${shown} must name exactly two levels, <namespace>/<repository>: ACR Enterprise Edition has no others`,
+    };
   }
   const [namespace, repository] = levels as [string, string];
   if (name.length > LONGEST_NAME) return { problem: `${shown} has a name of over ${LONGEST_NAME} characters` };
-  if (namespace.includes("*")) return { problem: `${shown} has a "*" in its namespace; a namespace must be written out` };
+  if (namespace.includes("*"))
+    return { problem: `${shown} has a "*" in its namespace; a namespace must be written out` };
   if (repository.includes("*") && repository !== "*") {
     return { problem: `${shown} has a "*" inside its repository; it may only stand alone, as <namespace>/*` };
   }

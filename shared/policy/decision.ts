@@ -1,0 +1,177 @@
+/**
+ * May they? Decides one request of one principal against the grants: deny by default, all scopes or none.
+ * Pure: no clock, no I/O, no environment. The order of the grants never changes the answer.
+ */
+
+import { type ClaimValue, type Condition, claimValue, holds } from "./condition.ts";
+import { type Grant, LONGEST_LIFETIME_SECONDS, type Principal } from "./grant.ts";
+import { type Action, canonicalScopes, covers, type Scope } from "./scope.ts";
+
+/** What is asked for: scopes in one registry, or all that one grant gives. */
+export type RightsRequest =
+  | { readonly registry: string; readonly scopes: readonly Scope[] }
+  | { readonly grant: Grant };
+
+/** What may be issued. Never empty. */
+export interface Rights {
+  readonly registry: string;
+  readonly roleArn: string;
+  /** Canonical. */
+  readonly scopes: readonly Scope[];
+  /** Those of `scopes` that are pushed to under a grant with `create_repository`. */
+  readonly creatable: readonly Scope[];
+}
+
+export type Decision =
+  | {
+      readonly outcome: "allow";
+      readonly rights: Rights;
+      /** The grants that the rights rest on, by name; no more than are needed. */
+      readonly grants: readonly Grant[];
+      /** The longest that a credential of this decision may live. */
+      readonly maxTtlSeconds: number;
+    }
+  | { readonly outcome: "deny"; readonly reason: DenyReason };
+
+export type DenyReason =
+  /** Nothing was asked for: that never means everything. */
+  | { readonly kind: "nothing_requested" }
+  /** No grant speaks of this principal's issuer or key in this registry: a stranger, who is told no more. */
+  | { readonly kind: "stranger" }
+  /** A grant of the principal's issuer would give it, but for a condition. */
+  | { readonly kind: "condition"; readonly nearest: NearMiss; readonly scope?: Scope }
+  /** The principal's own grants do not reach it, nor does any other of its issuer. */
+  | { readonly kind: "scope"; readonly scope: Scope; readonly missing: Action; readonly matching: readonly Grant[] }
+  /** Each scope is granted, but by grants of different roles; one credential has one role. */
+  | { readonly kind: "roles"; readonly matching: readonly Grant[] };
+
+export interface NearMiss {
+  readonly grant: Grant;
+  /** The first condition, in the order of the file, that does not hold. */
+  readonly failed: Condition;
+  readonly actual: ClaimValue;
+  /** How many of the grant's conditions hold: none means that the caller has nothing to do with it. */
+  readonly held: number;
+}
+
+/** Decides one request. Never throws; an empty request is denied. */
+export function decide(principal: Principal, request: RightsRequest, grants: readonly Grant[]): Decision {
+  const registry = "grant" in request ? request.grant.registry : request.registry;
+  const scopes = canonicalScopes("grant" in request ? request.grant.allow : request.scopes);
+  if (scopes.length === 0) return deny({ kind: "nothing_requested" });
+
+  const candidates = ("grant" in request ? [request.grant] : grants).filter(
+    (grant) => grant.registry === registry && isHolder(principal, grant),
+  );
+  if (candidates.length === 0) return deny({ kind: "stranger" });
+
+  const matching = candidates.filter((grant) => grant.when.every((condition) => holds(condition, principal.claims)));
+  const allowed = bestOf(
+    [...new Set(matching.map((grant) => grant.roleArn))].map((roleArn) =>
+      cover(
+        scopes,
+        matching.filter((grant) => grant.roleArn === roleArn),
+      ),
+    ),
+  );
+  if (allowed !== undefined) {
+    const roleArn = (allowed.grants[0] as Grant).roleArn;
+    return { outcome: "allow", ...allowed, rights: { registry, roleArn, scopes, creatable: allowed.creatable } };
+  }
+  return deny(whyNot(principal, scopes, candidates, matching));
+}
+
+/** Whether the grant speaks of callers vouched for by this principal's source; its conditions are another matter. */
+export function isHolder(principal: Principal, grant: Grant): boolean {
+  return "issuer" in principal.source
+    ? "issuer" in grant.holder && grant.holder.issuer === principal.source.issuer
+    : "apiKey" in grant.holder && grant.holder.apiKey === principal.source.apiKey;
+}
+
+interface Cover {
+  readonly grants: readonly Grant[];
+  readonly creatable: readonly Scope[];
+  readonly maxTtlSeconds: number;
+}
+
+/** The grants that together give all of `scopes`; undefined where one action of one scope stays without. */
+function cover(scopes: readonly Scope[], grants: readonly Grant[]): Cover | undefined {
+  const used = new Set<Grant>();
+  const creatable: Scope[] = [];
+  for (const scope of scopes) {
+    for (const action of scope.actions) {
+      const best = grants.filter((grant) => gives(grant, scope, action)).sort(byPreference(action))[0];
+      if (best === undefined) return undefined;
+      used.add(best);
+      if (action === "push" && best.createRepository) creatable.push(scope);
+    }
+  }
+  const maxTtlSeconds = Math.min(LONGEST_LIFETIME_SECONDS, ...[...used].map((grant) => grant.maxTtlSeconds));
+  return { grants: [...used].sort(byName), creatable, maxTtlSeconds };
+}
+
+function gives(grant: Grant, scope: Scope, action: Action): boolean {
+  return grant.allow.some((pattern) => covers(pattern, scope, action));
+}
+
+/** Where several grants give the same: for a push one that may create the repository, then the longest-lived, then by name. */
+function byPreference(action: Action) {
+  return (a: Grant, b: Grant): number =>
+    (action === "push" ? Number(b.createRepository) - Number(a.createRepository) : 0) ||
+    b.maxTtlSeconds - a.maxTtlSeconds ||
+    byName(a, b);
+}
+
+function byName(a: Grant, b: Grant): number {
+  return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
+}
+
+/** Of several roles that each give everything: the longest-lived, then by the first grant's name. */
+function bestOf(covers: readonly (Cover | undefined)[]): Cover | undefined {
+  return covers
+    .filter((cover) => cover !== undefined)
+    .sort((a, b) => b.maxTtlSeconds - a.maxTtlSeconds || byName(a.grants[0] as Grant, b.grants[0] as Grant))[0];
+}
+
+function deny(reason: DenyReason): Decision {
+  return { outcome: "deny", reason };
+}
+
+function whyNot(
+  principal: Principal,
+  scopes: readonly Scope[],
+  candidates: readonly Grant[],
+  matching: readonly Grant[],
+): DenyReason {
+  for (const scope of scopes) {
+    for (const missing of scope.actions) {
+      if (matching.some((grant) => gives(grant, scope, missing))) continue;
+      const others = candidates.filter((grant) => !matching.includes(grant));
+      const nearest = nearestMiss(
+        principal,
+        others.filter((grant) => gives(grant, scope, missing)),
+      );
+      if (nearest !== undefined) return { kind: "condition", nearest, scope };
+      if (matching.length > 0) return { kind: "scope", scope, missing, matching };
+      return { kind: "condition", nearest: nearestMiss(principal, others) as NearMiss };
+    }
+  }
+  return { kind: "roles", matching };
+}
+
+/** Of grants that do not match, the one with the fewest failing conditions; then by name. */
+function nearestMiss(principal: Principal, grants: readonly Grant[]): NearMiss | undefined {
+  const misses = grants.map((grant) => {
+    const failing = grant.when.filter((condition) => !holds(condition, principal.claims));
+    return { grant, failing };
+  });
+  const nearest = misses.sort((a, b) => a.failing.length - b.failing.length || byName(a.grant, b.grant))[0];
+  const failed = nearest?.failing[0];
+  if (nearest === undefined || failed === undefined) return undefined;
+  return {
+    grant: nearest.grant,
+    failed,
+    actual: claimValue(principal.claims, failed.claim),
+    held: nearest.grant.when.length - nearest.failing.length,
+  };
+}

@@ -1,0 +1,49 @@
+/**
+ * A refusal in words, as much of it as the caller may know. A stranger learns that it was refused; a caller of some
+ * grant's issuer learns which condition failed and what its own claim said; what the grant expected is told only to a
+ * caller who satisfies another condition of that grant, since on a public issuer "a caller" may be anybody.
+ */
+
+import type { ClaimValue } from "./condition.ts";
+import { describeCondition } from "./condition.ts";
+import type { DenyReason } from "./decision.ts";
+import { formatScope, quote } from "./scope.ts";
+
+/** The `detail` of a 403. `principal` is the caller's own name, in words. */
+export function explainDenial(reason: DenyReason, principal: string): string {
+  switch (reason.kind) {
+    case "nothing_requested":
+      return "nothing was asked for, and that never means everything; send scope or grant";
+    case "stranger":
+      return "the request was refused";
+    case "condition": {
+      const { grant, failed, actual, held } = reason.nearest;
+      const expected =
+        held > 0
+          ? `it must be ${describeCondition(failed)}`
+          : "what it must be is told only to callers who meet another condition of the grant; ask the broker's operator";
+      const wanted = reason.scope === undefined ? "" : `${formatScope(reason.scope)} needs grant ${grant.name}: `;
+      return `${wanted}${describeActual(failed.claim, actual)}, and grant ${grant.name} does not take that: ${expected}`;
+    }
+    case "scope": {
+      const { scope, missing, matching } = reason;
+      const allowed = matching.map((grant) => `${grant.name} (${grant.allow.map(formatScope).join(" ")})`).join(", ");
+      return `no grant of ${principal} allows ${missing} on ${scope.namespace}/${scope.repository}; what it has: ${allowed}`;
+    }
+    case "roles": {
+      const roles = [...new Set(reason.matching.map((grant) => `${grant.name} (${grant.roleArn})`))].join(", ");
+      return `the scopes are granted only under different roles, and one credential has one role; ask for them separately: ${roles}`;
+    }
+  }
+}
+
+function describeActual(claim: string, actual: ClaimValue): string {
+  switch (actual.kind) {
+    case "value":
+      return `claim ${claim} is ${quote(actual.text)}`;
+    case "absent":
+      return `there is no claim ${claim}`;
+    case "unusable":
+      return `claim ${claim} cannot be compared (${actual.why})`;
+  }
+}
