@@ -48,7 +48,17 @@ export interface OidcIssuer {
   readonly replay: "once" | "off";
 }
 
-export type JwsAlgorithm = "RS256" | "RS384" | "RS512" | "PS256" | "PS384" | "PS512" | "ES256" | "ES384" | "ES512" | "EdDSA";
+export type JwsAlgorithm =
+  | "RS256"
+  | "RS384"
+  | "RS512"
+  | "PS256"
+  | "PS384"
+  | "PS512"
+  | "ES256"
+  | "ES384"
+  | "ES512"
+  | "EdDSA";
 
 /** `acs1.` identities of these accounts only. */
 export interface AlibabaIssuer {

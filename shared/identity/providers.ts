@@ -61,7 +61,15 @@ export const PROVIDERS: Readonly<Record<OidcProvider, ProviderPreset>> = {
     algorithms: ["RS256"],
     // The token lives as long as the job may run; a day is the longest that is believed.
     maxTokenLifetimeSeconds: 86_400,
-    trusted: ["sub", "namespace_id", "namespace_path", "project_id", "project_path", "ci_config_ref_uri", "ci_config_sha"],
+    trusted: [
+      "sub",
+      "namespace_id",
+      "namespace_path",
+      "project_id",
+      "project_path",
+      "ci_config_ref_uri",
+      "ci_config_sha",
+    ],
     callerChosen: [
       "ref",
       "ref_type",
@@ -92,8 +100,19 @@ export const PROVIDERS: Readonly<Record<OidcProvider, ProviderPreset>> = {
   kubernetes: {
     algorithms: ["RS256"],
     maxTokenLifetimeSeconds: 86_400,
-    trusted: ["sub", "kubernetes.io.namespace", "kubernetes.io.serviceaccount.name", "kubernetes.io.serviceaccount.uid"],
-    callerChosen: ["kubernetes.io.pod.name", "kubernetes.io.pod.uid", "kubernetes.io.node.name", "kubernetes.io.node.uid", "jti"],
+    trusted: [
+      "sub",
+      "kubernetes.io.namespace",
+      "kubernetes.io.serviceaccount.name",
+      "kubernetes.io.serviceaccount.uid",
+    ],
+    callerChosen: [
+      "kubernetes.io.pod.name",
+      "kubernetes.io.pod.uid",
+      "kubernetes.io.node.name",
+      "kubernetes.io.node.uid",
+      "jti",
+    ],
     advice: "name sub, or kubernetes.io.namespace with kubernetes.io.serviceaccount.name",
   },
   generic: {

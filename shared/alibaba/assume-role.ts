@@ -1,0 +1,75 @@
+/**
+ * STS AssumeRole, 2015-04-01: temporary keys of a role, narrowed by a session policy.
+ * https://www.alibabacloud.com/help/en/ram/developer-reference/api-sts-2015-04-01-assumerole
+ */
+
+import type { SessionPolicy } from "../policy/session-policy.ts";
+import { ATTEMPT_TIMEOUT_MS, type CallContext, callUpstream, MalformedAnswer } from "./call.ts";
+import type { RoleKeys } from "./role-keys.ts";
+import { loadSdk } from "./sdk.ts";
+
+export interface AssumeRoleRequest {
+  readonly roleArn: string;
+  readonly roleSessionName: string;
+  /** Required here, as it is not by STS: without it the session would have all rights of the role. */
+  readonly policy: SessionPolicy;
+  /** 900 to the role's MaxSessionDuration. */
+  readonly durationSeconds: number;
+  readonly keys: RoleKeys;
+  readonly endpoint: Endpoint;
+  readonly deadline: Date;
+}
+
+export interface Endpoint {
+  readonly protocol: "http" | "https";
+  /** Host, and port where it is not the protocol's own. */
+  readonly host: string;
+}
+
+export interface SessionKeys {
+  readonly accessKeyId: string;
+  readonly accessKeySecret: string;
+  readonly securityToken: string;
+  readonly expiresAt: Date;
+  readonly requestId: string;
+}
+
+/** @throws BrokerError upstream_rejected, upstream_unavailable, upstream_timeout, not_ready (our own keys have expired) */
+export async function assumeRole(request: AssumeRoleRequest, context: CallContext): Promise<SessionKeys> {
+  const sdk = await loadSdk();
+  const client = new sdk.Sts(new sdk.util.Config(clientConfig(request.keys, request.endpoint)));
+  return callUpstream("AssumeRole", request.deadline, context, async () => {
+    const answer = await client.assumeRoleWithOptions(
+      new sdk.AssumeRoleRequest({
+        roleArn: request.roleArn,
+        roleSessionName: request.roleSessionName,
+        policy: request.policy.json,
+        durationSeconds: request.durationSeconds,
+      }),
+      sdk.noOptions,
+    );
+    const { credentials, requestId } = answer.body ?? {};
+    const { accessKeyId, accessKeySecret, securityToken, expiration } = credentials ?? {};
+    const expiresAt = new Date(expiration ?? Number.NaN);
+    if (!accessKeyId || !accessKeySecret || !securityToken || Number.isNaN(expiresAt.getTime()))
+      throw new MalformedAnswer();
+    return { accessKeyId, accessKeySecret, securityToken, expiresAt, requestId: requestId ?? "" };
+  });
+}
+
+/** What both vendor clients are made with. */
+export function clientConfig(
+  keys: Pick<RoleKeys, "accessKeyId" | "accessKeySecret" | "securityToken">,
+  endpoint: Endpoint,
+) {
+  return {
+    accessKeyId: keys.accessKeyId,
+    accessKeySecret: keys.accessKeySecret,
+    ...(keys.securityToken === undefined ? {} : { securityToken: keys.securityToken }),
+    endpoint: endpoint.host,
+    protocol: endpoint.protocol,
+    connectTimeout: ATTEMPT_TIMEOUT_MS,
+    readTimeout: ATTEMPT_TIMEOUT_MS,
+    userAgent: "acr-token-broker",
+  };
+}

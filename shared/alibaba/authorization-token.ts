@@ -1,0 +1,59 @@
+/**
+ * ACR Enterprise Edition GetAuthorizationToken, `cr` 2018-12-01: the user name and password of `docker login`. Called
+ * through the generic call of the vendor's OpenAPI core, since the generated package is not in the npm registry.
+ * https://www.alibabacloud.com/help/en/acr/developer-reference/api-cr-2018-12-01-getauthorizationtoken
+ */
+
+import { clientConfig, type Endpoint, type SessionKeys } from "./assume-role.ts";
+import { type CallContext, callUpstream, MalformedAnswer, RefusedAnswer } from "./call.ts";
+import { loadSdk } from "./sdk.ts";
+
+export interface RegistryLogin {
+  readonly username: string;
+  readonly password: string;
+  readonly expiresAt: Date;
+  readonly requestId: string;
+}
+
+/** @throws BrokerError upstream_rejected, upstream_unavailable, upstream_timeout */
+export async function authorizationToken(
+  request: { instanceId: string; keys: SessionKeys; endpoint: Endpoint; deadline: Date },
+  context: CallContext,
+): Promise<RegistryLogin> {
+  const sdk = await loadSdk();
+  const client = new sdk.OpenApi(new sdk.util.Config(clientConfig(request.keys, request.endpoint)));
+  const params = new sdk.util.Params({
+    action: "GetAuthorizationToken",
+    version: "2018-12-01",
+    protocol: "HTTPS",
+    pathname: "/",
+    method: "POST",
+    authType: "AK",
+    style: "RPC",
+    reqBodyType: "formData",
+    bodyType: "json",
+  });
+  return callUpstream("GetAuthorizationToken", request.deadline, context, async () => {
+    const answer = await client.callApi(
+      params,
+      new sdk.util.OpenApiRequest({ query: { InstanceId: request.instanceId } }),
+      sdk.noOptions,
+    );
+    const { IsSuccess, Code, RequestId, AuthorizationToken, TempUsername, ExpireTime } = (answer["body"] ??
+      {}) as Record<string, unknown>;
+    if (IsSuccess === false) throw new RefusedAnswer(String(Code), String(RequestId));
+    const expiresAt = new Date(Number(ExpireTime ?? Number.NaN));
+    if (!isText(AuthorizationToken) || !isText(TempUsername) || Number.isNaN(expiresAt.getTime()))
+      throw new MalformedAnswer();
+    return {
+      username: TempUsername,
+      password: AuthorizationToken,
+      expiresAt,
+      requestId: isText(RequestId) ? RequestId : "",
+    };
+  });
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string" && value !== "";
+}

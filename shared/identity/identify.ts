@@ -1,0 +1,69 @@
+/**
+ * Who is calling: from the Authorization header to a principal. Tells the kinds of credential apart by their form and
+ * hands each to its own verifier. `iss` only selects among the configured issuers; it is never a URL to fetch.
+ */
+
+import type { BrokerConfig, OidcIssuer } from "../config/config.ts";
+import { BrokerError } from "../error.ts";
+import { quote } from "../policy/scope.ts";
+import type { Fetch } from "./bounded-fetch.ts";
+import { parseToken, verifyToken } from "./jwt.ts";
+import { type KeySource, keySource } from "./key-source.ts";
+import type { AuthenticatedPrincipal } from "./principal.ts";
+
+export interface Identity {
+  /** @throws BrokerError of status 401, or issuer_unavailable */
+  identify(authorization: string | undefined): Promise<AuthenticatedPrincipal>;
+  /** Fetches every issuer's keys ahead of the first request; a failure is left to that request to find. */
+  warm(): Promise<void>;
+}
+
+export function identity(config: BrokerConfig, fetch: Fetch, now: () => Date): Identity {
+  const oidc = new Map<string, { issuer: OidcIssuer; keys: KeySource }>();
+  for (const issuer of config.issuers.values()) {
+    if (issuer.provider !== "alibaba") oidc.set(issuer.issuer, { issuer, keys: keySource(issuer, fetch, now) });
+  }
+
+  return {
+    async identify(authorization) {
+      const credential = bearerCredential(authorization, config.audience);
+      if (credential.startsWith("abk_")) {
+        throw new BrokerError("invalid_api_key", "the API key was not accepted");
+      }
+      if (credential.startsWith("acs1.")) {
+        throw new BrokerError("invalid_identity", "the signed Alibaba Cloud identity was not accepted");
+      }
+      const unverified = parseToken(credential);
+      const known = oidc.get(unverified.issuer);
+      if (known === undefined) {
+        throw new BrokerError(
+          "untrusted_issuer",
+          `tokens of ${quote(unverified.issuer)} are not accepted here; the iss claim must equal a configured issuer to the letter`,
+        );
+      }
+      const token = await verifyToken(unverified, known.issuer, known.keys, now());
+      return { source: { issuer: known.issuer.name }, ...token };
+    },
+    async warm() {
+      await Promise.allSettled([...oidc.values()].map(({ keys }) => keys.keys(() => true)));
+    },
+  };
+}
+
+/** RFC 6750 section 2.1: `Bearer`, one space, the credential; the scheme's case does not count. */
+function bearerCredential(authorization: string | undefined, audience: string): string {
+  if (authorization === undefined || authorization === "") {
+    throw new BrokerError(
+      "missing_credentials",
+      `send "Authorization: Bearer <token>" with a token for the audience ${quote(audience)}`,
+    );
+  }
+  const match = /^bearer +([^\s]+)$/i.exec(authorization);
+  if (match === null) {
+    throw new BrokerError(
+      "invalid_token",
+      'the Authorization header is not "Bearer <token>" with one token and nothing behind it',
+    );
+  }
+  return match[1] as string;
+}

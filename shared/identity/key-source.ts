@@ -1,0 +1,114 @@
+/**
+ * Where an issuer's keys come from, and how long they are believed: a pinned file, or the network by way of discovery
+ * (OpenID Connect Discovery 1.0) or a pinned URL. The caches of this file stand in docs/architecture.md.
+ */
+
+import type { OidcIssuer } from "../config/config.ts";
+import { BrokerError } from "../error.ts";
+import { type Fetch, fetchJson } from "./bounded-fetch.ts";
+import { usableKeys, type VerificationKey } from "./jwks.ts";
+
+/** Older keys are fetched again, beside the request that finds them old. */
+const FRESH_MS = 10 * 60_000;
+/** Older keys are not believed: an issuer that took a key back must be heard within this time, even after an outage. */
+const STALE_MS = 12 * 3_600_000;
+/** At most this often for one issuer: a caller can name any `kid`. */
+const REFETCH_MS = 30_000;
+/** After a failed fetch with nothing to fall back on: how long callers are told so at once. */
+const FAILED_MS = 5_000;
+
+export interface KeySource {
+  /**
+   * The issuer's keys, looked up again where `known` says that the one needed is not among them.
+   * @throws BrokerError issuer_unavailable
+   */
+  keys(known: (keys: readonly VerificationKey[]) => boolean): Promise<readonly VerificationKey[]>;
+  /** Seconds until an unknown key would be looked for again. */
+  retryAfterSeconds(): number;
+}
+
+export function keySource(issuer: OidcIssuer, fetch: Fetch, now: () => Date): KeySource {
+  if (issuer.keys.from === "file") {
+    const keys = usableKeys(issuer.keys.jwks, issuer.algorithms);
+    return { keys: async () => keys, retryAfterSeconds: () => 0 };
+  }
+  return remoteKeys(issuer, fetch, now);
+}
+
+function remoteKeys(issuer: OidcIssuer, fetch: Fetch, now: () => Date): KeySource {
+  let current: { keys: readonly VerificationKey[]; fetchedAt: number } | undefined;
+  let attemptedAt = Number.NEGATIVE_INFINITY;
+  let inFlight: Promise<readonly VerificationKey[]> | undefined;
+
+  /** One fetch at a time; everybody who needs it waits for the same one. */
+  function refresh(): Promise<readonly VerificationKey[]> {
+    inFlight ??= (async () => {
+      attemptedAt = now().getTime();
+      try {
+        const keys = usableKeys(await fetchJson(fetch, await jwksUrl(issuer, fetch)), issuer.algorithms);
+        if (keys.length === 0) throw new Error("none of its keys is fit for use");
+        current = { keys, fetchedAt: now().getTime() };
+        return keys;
+      } catch (cause) {
+        throw unavailable(issuer, reason(cause), cause);
+      } finally {
+        inFlight = undefined;
+      }
+    })();
+    return inFlight;
+  }
+
+  const sinceAttempt = () => now().getTime() - attemptedAt;
+
+  return {
+    async keys(known) {
+      const age = current === undefined ? Number.POSITIVE_INFINITY : now().getTime() - current.fetchedAt;
+      if (current === undefined || age > STALE_MS) {
+        if (inFlight === undefined && sinceAttempt() < FAILED_MS)
+          throw unavailable(issuer, "the last attempt just failed");
+        return refresh();
+      }
+      if (!known(current.keys)) {
+        if (inFlight !== undefined || sinceAttempt() >= REFETCH_MS) return refresh();
+        return current.keys;
+      }
+      if (age > FRESH_MS && sinceAttempt() >= REFETCH_MS) {
+        refresh().catch(() => {}); // the keys at hand still serve; the next request tries again
+      }
+      return current.keys;
+    },
+    retryAfterSeconds: () => Math.max(1, Math.ceil((REFETCH_MS - sinceAttempt()) / 1000)),
+  };
+}
+
+/** The pinned URL, or the one that discovery names: of the same host, or a forged document could send us anywhere. */
+async function jwksUrl(issuer: OidcIssuer, fetch: Fetch): Promise<string> {
+  if (issuer.keys.from === "url") return issuer.keys.url;
+  const document = await fetchJson(fetch, `${issuer.issuer.replace(/\/$/, "")}/.well-known/openid-configuration`);
+  const { issuer: named, jwks_uri: url } = (document ?? {}) as Record<string, unknown>;
+  // OpenID Connect Discovery 1.0 section 4.3: it MUST be identical.
+  if (named !== issuer.issuer) throw new Error("its discovery document names another issuer");
+  if (typeof url !== "string" || !URL.canParse(url)) throw new Error("its discovery document has no jwks_uri");
+  const [theirs, ours] = [new URL(url), new URL(issuer.issuer)];
+  if (theirs.protocol !== ours.protocol || theirs.host !== ours.host) {
+    throw new Error("its jwks_uri is on another host; pin it with jwks_uri if that is right");
+  }
+  return url;
+}
+
+function unavailable(issuer: OidcIssuer, why: string, cause?: unknown): BrokerError {
+  return new BrokerError(
+    "issuer_unavailable",
+    `the keys of issuer ${issuer.name} could not be fetched (${why}); try again, or pin them with jwks_file`,
+    { retryAfterSeconds: FAILED_MS / 1000, cause },
+  );
+}
+
+/** What went wrong in our words: messages of ours as they are, of the network only their code. */
+function reason(cause: unknown): string {
+  if (!(cause instanceof Error)) return "failed";
+  if (cause.name === "TimeoutError") return "no answer within 3 s";
+  const code = (cause.cause as { code?: unknown } | undefined)?.code;
+  if (cause instanceof TypeError) return typeof code === "string" ? code : "the connection failed or was redirected";
+  return cause.message;
+}

@@ -1,0 +1,133 @@
+/**
+ * A decision in, a credential out: narrows the role, assumes it, asks the registry for a login, and remembers the answer
+ * for equal requests. The only way from a decision to Alibaba Cloud.
+ */
+
+import { createHash } from "node:crypto";
+import { assumeRole, type Endpoint } from "../alibaba/assume-role.ts";
+import { authorizationToken } from "../alibaba/authorization-token.ts";
+import type { CallContext } from "../alibaba/call.ts";
+import type { RoleKeys } from "../alibaba/role-keys.ts";
+import { roleSessionName } from "../alibaba/session-name.ts";
+import type { AlibabaEndpoints, BrokerConfig, Registry } from "../config/config.ts";
+import { BrokerError } from "../error.ts";
+import type { Decision } from "../policy/decision.ts";
+import { LONGEST_SESSION_POLICY, SessionPolicy } from "../policy/session-policy.ts";
+import { type CacheOutcome, type Credential, cacheKey, credentialCache } from "./credential-cache.ts";
+
+/** Both calls, their retries and the pauses between them. */
+const UPSTREAM_DEADLINE_MS = 8_000;
+
+export type AllowedDecision = Extract<Decision, { outcome: "allow" }>;
+
+export interface IssueRequest {
+  readonly decision: AllowedDecision;
+  /** The caller's whole name; see `principalName`. */
+  readonly caller: string;
+  /** Seconds; left out: as long as the decision allows. */
+  readonly ttlSeconds?: number;
+  /** Seconds that a remembered credential must still live; left out: half of its life. */
+  readonly minTtlSeconds?: number;
+  /** The keys to assume the role with; asked for only where nothing remembered serves. */
+  readonly keys: () => RoleKeys;
+}
+
+export interface Issued {
+  readonly credential: Credential;
+  readonly outcome: CacheOutcome;
+  readonly sessionName: string;
+}
+
+export interface Issuer {
+  /** @throws BrokerError invalid_request (min_ttl), policy_too_large, or as the cloud's calls do */
+  issue(request: IssueRequest): Promise<Issued>;
+}
+
+export function issuer(config: BrokerConfig, context: CallContext): Issuer {
+  const cache = credentialCache(context.now);
+
+  return {
+    async issue({ decision, caller, ttlSeconds, minTtlSeconds, keys }) {
+      const { rights, maxTtlSeconds } = decision;
+      const registry = config.registries.get(rights.registry) as Registry;
+      const lifetimeSeconds = Math.min(ttlSeconds ?? maxTtlSeconds, maxTtlSeconds);
+      if (minTtlSeconds !== undefined && minTtlSeconds > lifetimeSeconds) {
+        throw new BrokerError(
+          "invalid_request",
+          `min_ttl is ${minTtlSeconds}, and the credential lives ${lifetimeSeconds} s; ask for less, or raise max_ttl of ${decision.grants.map((grant) => grant.name).join(", ")}`,
+        );
+      }
+      const policy = narrow(decision, registry);
+      const sessionName = roleSessionName(caller);
+
+      async function make(): Promise<Credential> {
+        const deadline = new Date(context.now().getTime() + UPSTREAM_DEADLINE_MS);
+        const session = await assumeRole(
+          {
+            roleArn: rights.roleArn,
+            roleSessionName: sessionName,
+            policy,
+            durationSeconds: lifetimeSeconds,
+            keys: keys(),
+            endpoint: stsEndpoint(config.alibaba, registry),
+            deadline,
+          },
+          context,
+        );
+        const login = await authorizationToken(
+          { instanceId: registry.instanceId, keys: session, endpoint: crEndpoint(config.alibaba, registry), deadline },
+          context,
+        );
+        const expiresAt = new Date(Math.min(login.expiresAt.getTime(), session.expiresAt.getTime()));
+        if (expiresAt <= context.now()) {
+          throw new BrokerError(
+            "upstream_rejected",
+            "Alibaba Cloud issued a credential that has already expired; compare the clocks",
+          );
+        }
+        return {
+          username: login.username,
+          password: login.password,
+          issuedAt: context.now(),
+          expiresAt,
+          fingerprint: `sha256:${createHash("sha256").update(login.password).digest("hex")}`,
+          upstreamRequestIds: { assumeRole: session.requestId, authorizationToken: login.requestId },
+        };
+      }
+
+      // The caller's name beside the session name: two names may be cut to one, and their credentials are still two.
+      const key = cacheKey([
+        rights.roleArn,
+        registry.name,
+        policy.json,
+        sessionName,
+        caller,
+        lifetimeSeconds,
+        config.digest,
+      ]);
+      return { ...(await cache.get(key, minTtlSeconds ?? lifetimeSeconds / 2, make)), sessionName };
+    },
+  };
+}
+
+function narrow({ rights }: AllowedDecision, registry: Registry): SessionPolicy {
+  const result = SessionPolicy.of(rights, registry);
+  if ("policy" in result) return result.policy;
+  throw new BrokerError(
+    "policy_too_large",
+    `the ${rights.scopes.length} scopes make a session policy of ${result.characters} characters, and STS takes ${LONGEST_SESSION_POLICY}; ask for fewer at once, or for a whole namespace where a grant allows it`,
+  );
+}
+
+function stsEndpoint({ stsEndpoint }: AlibabaEndpoints, registry: Registry): Endpoint {
+  return endpoint(stsEndpoint ?? `https://sts.${registry.region}.aliyuncs.com`);
+}
+
+function crEndpoint({ crEndpoint }: AlibabaEndpoints, registry: Registry): Endpoint {
+  return endpoint(crEndpoint ?? `https://cr.${registry.region}.aliyuncs.com`);
+}
+
+function endpoint(origin: string): Endpoint {
+  const { protocol, host } = new URL(origin);
+  return { protocol: protocol === "http:" ? "http" : "https", host };
+}
