@@ -1,0 +1,160 @@
+/**
+ * The composition root: makes the broker of its parts and gives each what it needs of the outside. Nothing below this file
+ * reads the clock, the environment or the network by itself.
+ */
+
+import { Hono, type MiddlewareHandler } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { type Environment, isFunctionCompute, type RoleKeys, roleKeys } from "../../shared/alibaba/role-keys.ts";
+import { loadSdk } from "../../shared/alibaba/sdk.ts";
+import type { Log } from "../../shared/audit/log.ts";
+import type { BrokerConfig } from "../../shared/config/config.ts";
+import { BrokerError } from "../../shared/error.ts";
+import type { Fetch } from "../../shared/identity/bounded-fetch.ts";
+import { identity } from "../../shared/identity/identify.ts";
+import { replayGuard } from "../../shared/identity/replay.ts";
+import { issuer } from "../../shared/issuing/issue.ts";
+import { problem } from "./problem.ts";
+import { type Health, healthRoutes } from "./routes/health.ts";
+import { lifecycleRoutes } from "./routes/lifecycle.ts";
+import { tokenRoute } from "./routes/token.ts";
+
+export interface Outside {
+  readonly now: () => Date;
+  readonly sleep: (ms: number) => Promise<void>;
+  readonly random: () => number;
+  readonly fetch: Fetch;
+  readonly environment: Environment;
+  readonly newRequestId: () => string;
+  readonly log: Log;
+  /** The function's own keys, which live as long as the process, have expired: a fresh instance must take over. */
+  readonly onKeysExpired: () => void;
+}
+
+export interface BrokerVariables {
+  requestId: string;
+}
+
+export interface Broker {
+  readonly app: Hono<{ Variables: BrokerVariables }>;
+  readonly health: Health;
+}
+
+/** Larger request bodies are refused unread; a token goes in a header, and scopes are short. */
+const LARGEST_BODY_BYTES = 16 * 1024;
+
+export function broker(config: BrokerConfig, version: string, outside: Outside): Broker {
+  const { now, log, environment } = outside;
+  const callers = identity(config, outside.fetch, now);
+  const health: Health = { draining: false, keysExpired: false, inFlight: 0, onIdle: [] };
+  const keys = (headers: Headers): RoleKeys => roleKeys(environment, headers);
+
+  const app = new Hono<{ Variables: BrokerVariables }>();
+  app.use(requestId(outside), recordRequest(health, outside), noticeExpiredKeys(health, keys, outside));
+  app.use(
+    bodyLimit({
+      maxSize: LARGEST_BODY_BYTES,
+      onError: () => {
+        throw new BrokerError("payload_too_large", `the body is larger than ${LARGEST_BODY_BYTES} bytes`);
+      },
+    }),
+  );
+
+  const token = tokenRoute({
+    config,
+    identity: callers,
+    replay: replayGuard(now),
+    issuer: issuer(config, outside),
+    keys,
+    log,
+    now,
+  });
+  app.post("/v1/token", token);
+  healthRoutes(app, { health, keys, version, digest: config.digest });
+  lifecycleRoutes(app, health, async () => {
+    await Promise.allSettled([callers.warm(), loadSdk()]);
+  });
+  refuseOtherMethods(app);
+
+  app.notFound((c) => problem(new BrokerError("not_found", "there is nothing at this path"), c.var.requestId));
+  app.onError((error, c) => problem(error, c.var.requestId));
+  return { app, health };
+}
+
+/** Each path that exists answers 405 to methods it does not have, with an `Allow` header (RFC 9110 section 15.5.6). */
+function refuseOtherMethods(app: Broker["app"]): void {
+  const methods = new Map<string, string[]>();
+  for (const { path, method } of app.routes) {
+    if (method !== "ALL") methods.set(path, [...(methods.get(path) ?? []), method]);
+  }
+  for (const [path, allowed] of methods) {
+    app.all(path, (c) => {
+      const allow = allowed.join(", ");
+      const response = problem(new BrokerError("method_not_allowed", `use ${allow}`), c.var.requestId);
+      response.headers.set("allow", allow);
+      return response;
+    });
+  }
+}
+
+/** Function Compute's own id where there is one, else the caller's where it has the form of one, else a new one. */
+function requestId({ environment, newRequestId }: Outside): MiddlewareHandler<{ Variables: BrokerVariables }> {
+  return async (c, next) => {
+    const given = isFunctionCompute(environment) ? c.req.header("x-fc-request-id") : c.req.header("x-request-id");
+    c.set("requestId", given !== undefined && /^[A-Za-z0-9._-]{8,64}$/.test(given) ? given : newRequestId());
+    await next();
+    c.res.headers.set("x-request-id", c.var.requestId);
+    c.res.headers.set("x-content-type-options", "nosniff");
+  };
+}
+
+/** One log line a request; counts those under way, so that stopping can wait for them. */
+function recordRequest(health: Health, { now, log }: Outside): MiddlewareHandler<{ Variables: BrokerVariables }> {
+  return async (c, next) => {
+    const begun = now().getTime();
+    health.inFlight++;
+    await next();
+    health.inFlight--;
+    if (health.inFlight === 0) for (const notify of health.onIdle.splice(0)) notify();
+    const { error } = c;
+    log({
+      event: "request",
+      request_id: c.var.requestId,
+      method: c.req.method,
+      route: c.res.status === 404 ? "(unknown)" : c.req.path,
+      status: c.res.status,
+      duration_ms: now().getTime() - begun,
+      ...(error === undefined
+        ? {}
+        : error instanceof BrokerError
+          ? { code: error.code }
+          : { code: "internal_error", defect: defect(error) }),
+    });
+  };
+}
+
+/** Where an unexpected error was thrown. Its message may hold anything, so only the frames are kept. */
+function defect(error: Error): { name: string; frames: string[] } {
+  const frames = (error.stack ?? "").split("\n").filter((line) => /^\s+at /.test(line));
+  return { name: error.name, frames: frames.slice(0, 8).map((line) => line.trim()) };
+}
+
+/**
+ * Keys from the environment stay as they are, so an instance whose keys have expired can only make way. Keys that came
+ * with a request are that request's own trouble.
+ */
+function noticeExpiredKeys(
+  health: Health,
+  keys: (headers: Headers) => RoleKeys,
+  { onKeysExpired }: Outside,
+): MiddlewareHandler<{ Variables: BrokerVariables }> {
+  return async (c, next) => {
+    await next();
+    const upstream = c.error instanceof BrokerError ? c.error.facts.upstream : undefined;
+    const expired = upstream?.api === "AssumeRole" && upstream.code === "InvalidSecurityToken.Expired";
+    if (expired && !health.keysExpired && keys(c.req.raw.headers).from === "environment") {
+      health.keysExpired = true;
+      onKeysExpired();
+    }
+  };
+}

@@ -1,0 +1,33 @@
+/** `GET /healthz`, `GET /readyz`, `GET /version`: no identity needed, nothing secret told. */
+
+import type { RoleKeys } from "../../../shared/alibaba/role-keys.ts";
+import { BrokerError } from "../../../shared/error.ts";
+import type { Broker } from "../app.ts";
+
+/** The state of this process. */
+export interface Health {
+  draining: boolean;
+  keysExpired: boolean;
+  /** Requests under way, the one that asks included. */
+  inFlight: number;
+  /** Called once, when no request is under way. */
+  readonly onIdle: (() => void)[];
+}
+
+export function healthRoutes(
+  app: Broker["app"],
+  parts: { health: Health; keys: (headers: Headers) => RoleKeys; version: string; digest: string },
+): void {
+  const { health, keys, version, digest } = parts;
+  app.get("/healthz", (c) => c.json({ status: "ok" }));
+  app.get("/readyz", (c) => {
+    if (health.draining) throw new BrokerError("not_ready", "the broker is stopping", { retryAfterSeconds: 5 });
+    if (health.keysExpired)
+      throw new BrokerError("not_ready", "the broker's own keys have expired", { retryAfterSeconds: 5 });
+    keys(c.req.raw.headers);
+    return c.json({ status: "ready" });
+  });
+  app.get("/version", (c) =>
+    c.json({ name: "acr-token-broker", version, policy_digest: digest, node: process.version }),
+  );
+}

@@ -1,0 +1,103 @@
+/** Starts the broker as a process: reads the environment and the configuration, listens, stops in order. */
+
+import { randomUUID } from "node:crypto";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { getRequestListener } from "@hono/node-server";
+import packageJson from "../../package.json" with { type: "json" };
+import { jsonLog } from "../../shared/audit/log.ts";
+import { type BrokerConfig, ConfigError } from "../../shared/config/config.ts";
+import { loadConfig } from "../../shared/config/load.ts";
+import { broker } from "./app.ts";
+
+/** For requests under way when the process is told to stop; longer than any may take upstream. */
+const LONGEST_DRAIN_MS = 12_000;
+
+function main(): void {
+  const { env: environment } = process;
+  // The vendor's HTTP client prints headers, keys among them, where DEBUG says so.
+  delete environment["DEBUG"];
+  const file = environment["BROKER_CONFIG"] ?? "./broker.yaml";
+  const config = readConfig(file);
+  if (config === undefined) return;
+
+  const now = () => new Date();
+  const log = jsonLog((line) => process.stdout.write(line), now);
+  const { app, health } = broker(config, packageJson.version, {
+    now,
+    sleep: (ms) => sleep(ms),
+    random: Math.random,
+    fetch,
+    environment,
+    newRequestId: randomUUID,
+    log,
+    onKeysExpired: () => stop("the function role's keys have expired", 1),
+  });
+
+  const server = createServer(
+    // Function Compute allows 8 KB of headers; elsewhere a token of 8 KiB must still get an answer that says so.
+    { keepAliveTimeout: 0, headersTimeout: 10_000, requestTimeout: 15_000, maxHeaderSize: 32 * 1024 },
+    getRequestListener(app.fetch, { overrideGlobalObjects: false }),
+  );
+
+  function stop(why: string, exitCode: number): void {
+    if (health.draining) return;
+    health.draining = true;
+    process.exitCode = exitCode;
+    log({ event: "stopping", message: why });
+    drain(server).then(() => log({ event: "stopped", message: "all requests were answered" }));
+  }
+  process.on("SIGTERM", () => stop("SIGTERM", 0));
+  process.on("SIGINT", () => stop("SIGINT", 0));
+
+  server.on("error", (error: NodeJS.ErrnoException) => {
+    process.stderr.write(`acr-token-broker: cannot listen: ${error.code ?? error.name}\n`);
+    process.exitCode = 1;
+  });
+  const port = Number(environment["FC_SERVER_PORT"] ?? environment["FC_CUSTOM_LISTEN_PORT"] ?? 9000);
+  server.listen(port, environment["BROKER_HOST"] ?? "0.0.0.0", () => {
+    const { address, port: listening } = server.address() as AddressInfo;
+    log({
+      event: "started",
+      message: `listening on ${address}:${listening}, policy ${file}`,
+      policy_digest: config.digest,
+    });
+    for (const message of withoutUse(config)) log({ event: "warning", message });
+  });
+}
+
+function readConfig(file: string): BrokerConfig | undefined {
+  try {
+    return loadConfig(file);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\nacr-token-broker: not started: ${file} has to be mended first\n`);
+    process.exitCode = 1;
+    return undefined;
+  }
+}
+
+/** Grants of callers that this version cannot recognise: they load, and admit nobody. */
+function withoutUse(config: BrokerConfig): string[] {
+  return config.grants.flatMap(({ name, holder }) => {
+    if ("apiKey" in holder) return [`grant ${name} admits nobody: this version does not accept API keys yet`];
+    const provider = config.issuers.get(holder.issuer)?.provider;
+    return provider === "alibaba"
+      ? [`grant ${name} admits nobody: this version does not accept acs1 identities yet`]
+      : [];
+  });
+}
+
+/** Takes no new connections, lets requests under way finish, then closes what is left. */
+async function drain(server: Server): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  // Connections become idle one by one as their last request is answered.
+  const sweep = setInterval(() => server.closeIdleConnections(), 50);
+  const limit = setTimeout(() => server.closeAllConnections(), LONGEST_DRAIN_MS);
+  await closed;
+  clearInterval(sweep);
+  clearTimeout(limit);
+}
+
+main();

@@ -1,0 +1,138 @@
+/** What `POST /v1/token` asks for: the same fields as JSON, as a form, or as query parameters. */
+
+import * as z from "zod/mini";
+import { BrokerError } from "../../shared/error.ts";
+import { parseStrictJson } from "../../shared/json.ts";
+import { SHORTEST_LIFETIME_SECONDS } from "../../shared/policy/grant.ts";
+import { parseScope, quote, type Scope } from "../../shared/policy/scope.ts";
+
+export const FORMATS = ["json", "password", "docker-config", "env", "kubernetes-secret"] as const;
+export type Format = (typeof FORMATS)[number];
+
+const name = z.string().check(z.minLength(1, "must not be empty"), z.maxLength(63, "is longer than a name may be"));
+const seconds = z.int("must be a whole number of seconds");
+
+export const tokenRequestSchema = z.strictObject({
+  registry: z.optional(name),
+  scope: z.optional(z.array(z.string())),
+  grant: z.optional(name),
+  ttl: z.optional(
+    seconds.check(
+      z.minimum(
+        SHORTEST_LIFETIME_SECONDS,
+        `must be at least ${SHORTEST_LIFETIME_SECONDS}: STS makes no shorter session`,
+      ),
+    ),
+  ),
+  min_ttl: z.optional(seconds.check(z.minimum(0, "must not be negative"))),
+  format: z._default(z.enum(FORMATS, `must be one of ${FORMATS.join(", ")}`), "json"),
+});
+
+export interface TokenRequest {
+  readonly registry?: string;
+  readonly wanted: { readonly scopes: readonly Scope[] } | { readonly grant: string };
+  readonly ttlSeconds?: number;
+  readonly minTtlSeconds?: number;
+  readonly format: Format;
+}
+
+/** Reads body and query. @throws BrokerError invalid_request, invalid_scope, unsupported_media_type */
+export async function readTokenRequest(request: Request): Promise<TokenRequest> {
+  const query = fromParameters(new URL(request.url).searchParams);
+  const body = await readBody(request);
+  const twice = Object.keys(body).find((field) => Object.hasOwn(query, field));
+  if (twice !== undefined) throw invalid(`${quote(twice)} stands in the body and in the query; send it once`);
+  const parsed = tokenRequestSchema.safeParse({ ...query, ...body });
+  if (!parsed.success) throw invalid(describe(parsed.error.issues[0] as z.core.$ZodIssue));
+  const { registry, scope, grant, ttl, min_ttl: minTtl, format } = parsed.data;
+  return {
+    ...(registry === undefined ? {} : { registry }),
+    wanted: wanted(scope, grant),
+    ...(ttl === undefined ? {} : { ttlSeconds: ttl }),
+    ...(minTtl === undefined ? {} : { minTtlSeconds: minTtl }),
+    format,
+  };
+}
+
+function wanted(scope: readonly string[] | undefined, grant: string | undefined): TokenRequest["wanted"] {
+  // OAuth 2.0 (RFC 6749 section 3.3) and Docker write several scopes with spaces between them.
+  const texts = scope?.flatMap((text) => text.split(" ")).filter((text) => text !== "");
+  if (grant !== undefined) {
+    if (scope !== undefined) throw invalid("send scope or grant, not both: grant means all that the grant gives");
+    return { grant };
+  }
+  if (texts === undefined || texts.length === 0) {
+    throw invalid(
+      'nothing was asked for, and that never means everything; send scope ("repository:<namespace>/<repository>:pull") or grant',
+    );
+  }
+  return {
+    scopes: texts.map((text) => {
+      const result = parseScope(text);
+      if ("problem" in result) throw new BrokerError("invalid_scope", result.problem);
+      return result.scope;
+    }),
+  };
+}
+
+async function readBody(request: Request): Promise<Record<string, unknown>> {
+  const text = await request.text();
+  if (text === "") return {};
+  const mediaType = (request.headers.get("content-type") ?? "").split(";")[0]?.trim().toLowerCase();
+  switch (mediaType) {
+    case "application/json":
+      return fromJson(text);
+    case "application/x-www-form-urlencoded":
+      return fromParameters(new URLSearchParams(text));
+    default:
+      throw new BrokerError(
+        "unsupported_media_type",
+        `the body is ${quote(mediaType ?? "")}; send application/json or application/x-www-form-urlencoded`,
+      );
+  }
+}
+
+function fromJson(text: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = parseStrictJson(text);
+  } catch (error) {
+    throw invalid(`the body could not be read: ${(error as SyntaxError).message}`);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw invalid("the body must be a JSON object");
+  // A lone scope is meant as a list of one.
+  const fields = value as Record<string, unknown>;
+  return typeof fields["scope"] === "string" ? { ...fields, scope: [fields["scope"]] } : fields;
+}
+
+function fromParameters(parameters: URLSearchParams): Record<string, unknown> {
+  const fields: Record<string, unknown> = Object.create(null);
+  for (const field of new Set(parameters.keys())) {
+    const values = parameters.getAll(field);
+    if (field === "scope") fields[field] = values;
+    else if (values.length > 1) throw invalid(`${quote(field)} stands there ${values.length} times; send it once`);
+    else
+      fields[field] =
+        (field === "ttl" || field === "min_ttl") && /^\d{1,9}$/.test(values[0] as string)
+          ? Number(values[0])
+          : values[0];
+  }
+  return fields;
+}
+
+function describe(issue: z.core.$ZodIssue): string {
+  if (issue.code === "unrecognized_keys") {
+    return `${quote(issue.keys[0] as string)} is no field of this request; the fields are ${Object.keys(tokenRequestSchema.shape).join(", ")}`;
+  }
+  const field = issue.path.map(String).join(".");
+  return `${field} ${issue.code === "invalid_type" && issue.message.startsWith("Invalid") ? `must be ${article(issue.expected)}` : issue.message}`;
+}
+
+function article(type: string): string {
+  return type === "array" ? "a list of scopes" : `a ${type}`;
+}
+
+function invalid(message: string): BrokerError {
+  return new BrokerError("invalid_request", message);
+}
