@@ -83,6 +83,11 @@ describe("what s.yaml says", () => {
     expect(other.logConfig).toMatchObject({ project: "logs-test", logstore: "test" });
   });
 
+  test("the log project is named for the account unless said otherwise", () => {
+    const other = preview(FILE, { ACR_BROKER_ACCOUNT_ID: "6543210987654321" }).resources.broker.props;
+    expect(other.logConfig["project"]).toBe("acr-token-broker-6543210987654321");
+  });
+
   test("nothing is left unresolved", () => {
     expect(JSON.stringify(rendered)).not.toContain("${");
   });
