@@ -1,0 +1,66 @@
+/**
+ * What is recorded: one JSON object a line, of fields that are named here and no others, so that nothing a caller or a
+ * cloud sent gets in by being part of something larger. Function Compute's log service takes standard output a line at a time.
+ */
+
+import type { ErrorCode } from "../error.ts";
+
+export type LogEvent = RequestEvent | DecisionEvent | LifecycleEvent;
+
+/** One for each request, when it has been answered. */
+export interface RequestEvent {
+  readonly event: "request";
+  readonly request_id: string;
+  readonly method: string;
+  /** The route's path; `(unknown)` where there is none, since people paste secrets into paths. Never the query. */
+  readonly route: string;
+  readonly status: number;
+  readonly duration_ms: number;
+  readonly code?: ErrorCode | "internal_error";
+  /** Of an error that is a defect of the broker: its class and where it was thrown; not its message. */
+  readonly defect?: { readonly name: string; readonly frames: readonly string[] };
+}
+
+/** One for each decision, written before a credential leaves. */
+export interface DecisionEvent {
+  readonly event: "decision";
+  readonly version: 1;
+  readonly request_id: string;
+  readonly outcome: "allow" | "deny";
+  readonly issuer?: string;
+  readonly api_key?: string;
+  readonly subject: string;
+  readonly token_id?: string;
+  readonly registry: string;
+  readonly scope: readonly string[];
+  readonly policy_digest: string;
+  /** The grants that decided: of a denial the nearest miss or those that match. */
+  readonly grants: readonly { readonly name: string; readonly line: number }[];
+  /** Of a denial. */
+  readonly reason?: string;
+  readonly failed_claim?: string;
+  /** Of an allowed request: whether a credential was issued, and if not, why. */
+  readonly issued?: boolean;
+  readonly code?: ErrorCode | "internal_error";
+  readonly role_arn?: string;
+  readonly session_name?: string;
+  readonly cache?: "hit" | "joined" | "miss";
+  readonly token_fingerprint?: string;
+  readonly expires_at?: string;
+  readonly assume_role_request_id?: string;
+  readonly authorization_token_request_id?: string;
+  readonly upstream_code?: string;
+}
+
+export interface LifecycleEvent {
+  readonly event: "started" | "stopping" | "stopped" | "warning";
+  readonly message: string;
+  readonly policy_digest?: string;
+}
+
+export type Log = (event: LogEvent) => void;
+
+/** `write` takes one whole line with its end. */
+export function jsonLog(write: (line: string) => void, now: () => Date): Log {
+  return (event) => write(`${JSON.stringify({ time: now().toISOString(), ...event })}\n`);
+}
