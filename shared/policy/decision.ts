@@ -78,7 +78,7 @@ export function decide(principal: Principal, request: RightsRequest, grants: rea
     const roleArn = (allowed.grants[0] as Grant).roleArn;
     return { outcome: "allow", ...allowed, rights: { registry, roleArn, scopes, creatable: allowed.creatable } };
   }
-  return deny(whyNot(principal, scopes, candidates, matching));
+  return deny(whyNot(principal, scopes, candidates, matching.sort(byName)));
 }
 
 /** Whether the grant speaks of callers vouched for by this principal's source; its conditions are another matter. */

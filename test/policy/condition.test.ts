@@ -1,0 +1,96 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { type Condition, claimValue, globMatches, holds } from "../../shared/policy/condition.ts";
+
+describe("globs", () => {
+  test.each([
+    ["acme/*", "acme/app", true],
+    ["acme/*", "acme/", true],
+    ["acme/*", "acme/app/evil", false],
+    ["acme/*", "acme", false],
+    ["prod-*", "prod-eu", true],
+    ["prod-*", "xprod-eu", false],
+    ["refs/heads/*", "refs/heads/feature/x", false],
+    ["repo:acme/*:ref:refs/heads/main", "repo:acme/app:ref:refs/heads/main", true],
+    ["repo:acme/*:ref:refs/heads/main", "repo:acme/app:ref:refs/heads/x:ref:refs/heads/main", false],
+    ["*@acme", "a@b@acme", false],
+    ["a*b*c", "aXbXbc", true],
+    ["a*b*c", "aXbXb", false],
+    ["Main", "main", false],
+    ["a.c", "abc", false],
+    ["a?c", "abc", false],
+    ["[ab]", "a", false],
+  ])("%s on %s: %s", (pattern, text, expected) => {
+    expect(globMatches(pattern, text)).toBe(expected);
+  });
+
+  /** Tries every length for each star: slow, and plainly right. */
+  function naive(pattern: string, text: string): boolean {
+    if (pattern === "") return text === "";
+    if (pattern[0] !== "*") return text !== "" && pattern[0] === text[0] && naive(pattern.slice(1), text.slice(1));
+    for (let taken = 0; taken <= text.length; taken++) {
+      if (/[/:@]/.test(text.slice(0, taken))) return false;
+      if (naive(pattern.slice(1), text.slice(taken))) return true;
+    }
+    return false;
+  }
+
+  test("agree with a naive reference", () => {
+    const unit = fc.constantFrom("a", "b", "/", ":", "@");
+    const pattern = fc.string({ unit: fc.oneof(unit, fc.constant("*")), maxLength: 8 });
+    fc.assert(
+      fc.property(pattern, fc.string({ unit, maxLength: 10 }), (glob, text) => {
+        expect(globMatches(glob, text)).toBe(naive(glob, text));
+      }),
+      { numRuns: 20_000 },
+    );
+  });
+});
+
+describe("claims", () => {
+  const exact = (claim: string, value: string): Condition => ({ kind: "exact", claim, value });
+
+  test("dots lead into nested claims, and may be part of a name", () => {
+    const claims = { "kubernetes.io": { namespace: "ci", serviceaccount: { name: "builder" } } };
+    expect(holds(exact("kubernetes.io.namespace", "ci"), claims)).toBe(true);
+    expect(holds(exact("kubernetes.io.serviceaccount.name", "builder"), claims)).toBe(true);
+    expect(holds(exact("kubernetes.io.pod.name", "x"), claims)).toBe(false);
+  });
+
+  test("a name that leads to two places is no value", () => {
+    expect(claimValue({ "a.b": "x", a: { b: "x" } }, "a.b").kind).toBe("unusable");
+  });
+
+  test("what every object has is no claim", () => {
+    for (const name of ["constructor", "__proto__", "toString", "constructor.name", "__proto__.x"]) {
+      expect(claimValue({}, name)).toEqual({ kind: "absent" });
+    }
+    expect(claimValue(JSON.parse('{"__proto__":{"admin":"yes"}}'), "admin")).toEqual({ kind: "absent" });
+  });
+
+  test("numbers compare as text, unless JSON has rounded them", () => {
+    expect(holds(exact("id", "123456"), { id: 123456 })).toBe(true);
+    expect(holds(exact("id", "123456"), { id: "123456" })).toBe(true);
+    expect(holds(exact("id", "9007199254740992"), JSON.parse('{"id":9007199254740993}'))).toBe(false);
+    expect(holds(exact("id", "1.5"), { id: 1.5 })).toBe(false);
+  });
+
+  test.each([[["main"]], [{ main: true }], [null]])("%j equals no text", (value) => {
+    expect(holds(exact("ref", "main"), { ref: value })).toBe(false);
+    expect(holds({ kind: "glob", claim: "ref", pattern: "*" }, { ref: value })).toBe(false);
+  });
+
+  test("padding a value never makes it match", () => {
+    const condition = fc.oneof<fc.Arbitrary<Condition>[]>(
+      fc.constant(exact("c", "refs/heads/main")),
+      fc.constant({ kind: "any_of", claim: "c", values: ["refs/heads/main", "refs/heads/release"] }),
+      fc.constant({ kind: "glob", claim: "c", pattern: "refs/*/main" }),
+    );
+    fc.assert(
+      fc.property(condition, fc.string({ minLength: 1 }), fc.boolean(), (tested, padding, before) => {
+        const value = before ? `${padding}refs/heads/main` : `refs/heads/main${padding}`;
+        expect(holds(tested, { c: value })).toBe(false);
+      }),
+    );
+  });
+});
