@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
+import { loadConfig } from "../../shared/config/load.ts";
 import { evaluate, type Policy, parsePolicy, parseTrustPolicy, trusts } from "../sandbox/ram.ts";
 import { ROOT } from "./preview.ts";
 
@@ -106,6 +107,21 @@ describe("the policies of docs/deploy.md", () => {
 describe("the rest of docs/deploy.md", () => {
   test("every YAML block parses", () => {
     for (const block of yaml) expect(parse(block.text), block.text).toBeTypeOf("object");
+  });
+
+  test("broker.yaml starts the broker, also with the VPC endpoints", () => {
+    const folder = mkdtempSync(path.join(tmpdir(), "broker-yaml-"));
+    const file = path.join(folder, "broker.yaml");
+    try {
+      const policy = yaml.find((block) => block.text.startsWith("version:"))?.text ?? "";
+      const endpoints = yaml.find((block) => block.text.startsWith("alibaba:"))?.text ?? "";
+      for (const text of [policy, policy + endpoints]) {
+        writeFileSync(file, text);
+        expect(loadConfig(file).grants.map(({ name }) => name)).toEqual(["web-main", "web-gitlab"]);
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test("broker.yaml asks for no role and no namespace that the policies do not give", () => {
