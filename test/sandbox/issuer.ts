@@ -32,6 +32,8 @@ export interface Issuer {
 const DEFAULT_AUDIENCE = "https://acr-broker.example.com";
 const TOKEN_LIFETIME_SECONDS = 300;
 const MINT_BODY_LIMIT_BYTES = 64 * 1024;
+// Leaving a body unread must not close the connection: the refusal still has to reach the client.
+const KEEP_OPEN = { destroyOnReturn: false };
 
 /** The provider with the key it signs with now. The library's key store cannot forget a key, so rotation makes a new one. */
 interface Provider {
@@ -120,7 +122,7 @@ async function answerMint(
 async function readClaims(request: IncomingMessage): Promise<Claims | undefined> {
   let body = "";
   try {
-    for await (const chunk of request.setEncoding("utf8")) {
+    for await (const chunk of request.setEncoding("utf8").iterator(KEEP_OPEN)) {
       body += chunk;
       if (body.length > MINT_BODY_LIMIT_BYTES) return undefined;
     }

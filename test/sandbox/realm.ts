@@ -37,6 +37,8 @@ export interface Access {
 // auth/token: `expires_in` is 60 when absent, so every client copes with 60; longer would outlive a moved clock in tests.
 const TOKEN_LIFETIME_SECONDS = 60;
 const FORM_LIMIT_BYTES = 16 * 1024;
+// Leaving a body unread must not close the connection: the refusal still has to reach the client.
+const KEEP_OPEN = { destroyOnReturn: false };
 
 /** What a client asked for, by whichever of the two methods. */
 interface TokenRequest {
@@ -120,7 +122,7 @@ function readQuery(request: IncomingMessage, url: URL): TokenRequest {
 /** The OAuth2 form of the same, which containerd tries first. Undefined for other grants than the password's. */
 async function readForm(request: IncomingMessage): Promise<TokenRequest | undefined> {
   let text = "";
-  for await (const chunk of request.setEncoding("utf8")) {
+  for await (const chunk of request.setEncoding("utf8").iterator(KEEP_OPEN)) {
     text += chunk;
     if (text.length > FORM_LIMIT_BYTES) return undefined;
   }
