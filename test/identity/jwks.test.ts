@@ -1,0 +1,69 @@
+import { exportJWK, generateKeyPair, type JWK } from "jose";
+import { beforeAll, describe, expect, test } from "vitest";
+import { selectKey, usableKeys } from "../../shared/identity/jwks.ts";
+
+let rsa: JWK;
+let weak: JWK;
+let ec: JWK;
+
+beforeAll(async () => {
+  const { generateKeyPairSync } = await import("node:crypto");
+  const publicJwk = async (algorithm: string) =>
+    exportJWK((await generateKeyPair(algorithm, { extractable: true })).publicKey);
+  rsa = { ...(await publicJwk("RS256")), kid: "rsa" };
+  ec = { ...(await publicJwk("ES256")), kid: "ec" };
+  weak = {
+    ...(generateKeyPairSync("rsa", { modulusLength: 1024 }).publicKey.export({ format: "jwk" }) as JWK),
+    kid: "weak",
+  };
+});
+
+const kids = (keys: unknown[], algorithms = ["RS256", "ES256"] as ("RS256" | "ES256")[]) =>
+  usableKeys({ keys }, algorithms).map((key) => key.kid);
+
+describe("keys that are left out", () => {
+  test("a sound one is not", () =>
+    expect(kids([{ ...rsa, use: "sig", alg: "RS256", key_ops: ["verify"] }])).toEqual(["rsa"]));
+  test("RSA under 2,048 bits", () => expect(kids([weak])).toEqual([]));
+  test("a modulus that is only long by leading zeros", () => {
+    const n = Buffer.concat([Buffer.alloc(128), Buffer.from(weak.n as string, "base64url")]).toString("base64url");
+    expect(kids([{ ...weak, n }])).toEqual([]);
+  });
+  test.each(["AQ", "Aw", "AAAD"])("RSA with exponent %s", (e) => expect(kids([{ ...rsa, e }])).toEqual([]));
+  test("for encryption", () => expect(kids([{ ...rsa, use: "enc" }])).toEqual([]));
+  test("for another algorithm", () => expect(kids([{ ...rsa, alg: "RS512" }])).toEqual([]));
+  test("not for verifying", () => expect(kids([{ ...rsa, key_ops: ["encrypt"] }])).toEqual([]));
+  test("private", () => expect(kids([{ ...rsa, d: "x" }])).toEqual([]));
+  test("symmetric", () => expect(kids([{ kty: "oct", k: "c2VjcmV0", kid: "oct", alg: "RS256" }])).toEqual([]));
+  test("of an algorithm that the issuer may not use", () => expect(kids([ec], ["RS256"])).toEqual([]));
+  test("of another curve", () => expect(kids([{ ...ec, crv: "P-384" }])).toEqual([]));
+  test("with a kid that is no string", () => expect(kids([{ ...rsa, kid: 1 }])).toEqual([]));
+  test("no objects", () => expect(kids([null, 1, "x", []])).toEqual([]));
+});
+
+test.each([null, [], {}, { keys: {} }])("%j is no key set", (jwks) => {
+  expect(() => usableKeys(jwks, ["RS256"])).toThrow("no JWK set");
+});
+
+test("more than fifty keys are refused", () => {
+  expect(() => usableKeys({ keys: Array.from({ length: 51 }, () => rsa) }, ["RS256"])).toThrow("more than 50");
+});
+
+describe("selecting", () => {
+  test("by kid, and only one that fits the algorithm", () => {
+    const keys = usableKeys({ keys: [rsa, ec] }, ["RS256", "ES256"]);
+    expect(selectKey(keys, "rsa", "RS256")?.kid).toBe("rsa");
+    expect(selectKey(keys, "rsa", "ES256")).toBeUndefined();
+    expect(selectKey(keys, "none", "RS256")).toBeUndefined();
+  });
+
+  test("without a kid only where there is no choice", () => {
+    expect(selectKey(usableKeys({ keys: [rsa, ec] }, ["RS256", "ES256"]), undefined, "RS256")?.kid).toBe("rsa");
+    const two = usableKeys({ keys: [rsa, { ...rsa, kid: "again" }] }, ["RS256"]);
+    expect(selectKey(two, undefined, "RS256")).toBeUndefined();
+  });
+
+  test("never where two share a kid", () => {
+    expect(selectKey(usableKeys({ keys: [rsa, rsa] }, ["RS256"]), "rsa", "RS256")).toBeUndefined();
+  });
+});
