@@ -1,0 +1,237 @@
+/**
+ * Everything that is wrong with a configuration's data: its shape, as the schema sees it and in words that say what to write,
+ * and what its parts demand of one another. Whether its grants are safe is the business of lint.ts.
+ */
+
+import * as z from "zod/mini";
+import { quote } from "../policy/scope.ts";
+import type { Path, YamlDocument } from "./document.ts";
+import { ConfigFile } from "./schema.ts";
+
+/** One thing wrong, by its place in the structure. */
+export interface Problem {
+  readonly path: Path;
+  /** Which of the two is wrong, and is pointed at; for what is missing, the key of the map that lacks it. */
+  readonly part: "key" | "value";
+  readonly message: string;
+}
+
+/** The file's content, less what is missing or wrong: enough to check the rest of it in the same run. */
+export type Sound<T> = T extends readonly (infer Item)[]
+  ? readonly (Sound<Item> | undefined)[]
+  : T extends object
+    ? { readonly [Key in keyof T]?: Sound<T[Key]> | undefined }
+    : T;
+
+/** What the schema alone can see. */
+export function shapeProblems(document: YamlDocument): Problem[] {
+  const result = ConfigFile.safeParse(document.data, { error: whatTheSchemaKnows });
+  return result.success ? [] : result.error.issues.flatMap((issue) => inWords(issue, [], document));
+}
+
+/** Leaves out each value that one of `problems` is about. */
+export function soundParts(data: unknown, problems: readonly Problem[]): Sound<ConfigFile> {
+  const sound = structuredClone(data);
+  for (const { path } of problems) {
+    if (path.length === 0) return {};
+    const holder = valueAt(sound, path.slice(0, -1));
+    if (isHolder(holder)) holder[path.at(-1) as string] = undefined;
+  }
+  return sound as Sound<ConfigFile>;
+}
+
+/** What one part demands of another: references that lead somewhere, either-or, and names that select exactly one. */
+export function crossProblems(config: Sound<ConfigFile>): Problem[] {
+  const problems: Problem[] = [];
+  const refuse = (path: Path, part: "key" | "value", message: string) => problems.push({ path, part, message });
+
+  /** Refuses a value that stands at two places where it must select one. */
+  const unique = (what: string, values: Iterable<readonly [value: string | undefined, path: Path]>, isShown = true) => {
+    const first = new Map<string, Path>();
+    for (const [value, path] of values) {
+      if (value === undefined) continue;
+      const earlier = first.get(value);
+      if (earlier === undefined) first.set(value, path);
+      // Twice in one list is the schema's complaint.
+      else if (earlier[1] !== path[1]) {
+        refuse(path, "value", `${isShown ? quote(value) : "the same"} is already ${pathText(earlier)}; ${what}`);
+      }
+    }
+  };
+  const registries = Object.entries(config.registries ?? {});
+  const issuers = Object.entries(config.issuers ?? {});
+  const apiKeys = Object.entries(config.api_keys ?? {});
+  unique(
+    "one host belongs to one registry",
+    registries.flatMap(([name, registry]) =>
+      (registry?.endpoints ?? []).map((host, index) => [host, ["registries", name, "endpoints", index]] as const),
+    ),
+  );
+  unique(
+    "one iss must select exactly one issuer",
+    issuers.map(([name, issuer]) => [
+      issuer && "issuer" in issuer ? issuer.issuer : undefined,
+      ["issuers", name, "issuer"],
+    ]),
+  );
+  unique(
+    "one account must select exactly one issuer",
+    issuers.flatMap(([name, issuer]) =>
+      (issuer && "accounts" in issuer ? (issuer.accounts ?? []) : []).map(
+        (account, index) => [account, ["issuers", name, "accounts", index]] as const,
+      ),
+    ),
+  );
+  unique(
+    "one key must select exactly one name, so make a key for each",
+    apiKeys.map(([name, key]) => [key?.sha256, ["api_keys", name, "sha256"]]),
+    false,
+  );
+
+  for (const [name, issuer] of issuers) {
+    if (issuer && "jwks_file" in issuer && "jwks_uri" in issuer) {
+      refuse(["issuers", name, "jwks_uri"], "key", "stands beside jwks_file; keep one of the two");
+    }
+  }
+
+  /** Refuses a name that the named section does not have. */
+  const resolve = (path: Path, section: "issuers" | "api_keys" | "registries", target: string | undefined) => {
+    const known = Object.keys(config[section] ?? {});
+    if (target === undefined || known.includes(target)) return;
+    refuse(path, "value", `${quote(target)} is not in ${section}; ${suggestion(target, known)}`);
+  };
+  for (const [name, grant] of Object.entries(config.grants ?? {})) {
+    if (grant === undefined) continue;
+    const path = ["grants", name];
+    resolve([...path, "issuer"], "issuers", grant.issuer);
+    resolve([...path, "api_key"], "api_keys", grant.api_key);
+    resolve([...path, "registry"], "registries", grant.registry);
+    if ("issuer" in grant && "api_key" in grant) {
+      refuse(
+        [...path, "api_key"],
+        "key",
+        "stands beside issuer; a grant is for one of the two, so write a second grant",
+      );
+    } else if ("api_key" in grant) {
+      if ("when" in grant)
+        refuse([...path, "when"], "key", "stands beside api_key, whose holder has no claims; take it out");
+    } else if (!("issuer" in grant)) {
+      refuse(
+        [...path, "issuer"],
+        "key",
+        "is missing; write the name of a configured issuer, or api_key and the name of a key",
+      );
+    } else if (!("when" in grant)) {
+      refuse(
+        [...path, "when"],
+        "key",
+        "is missing; write which callers it is for: without it, it would be for everyone whom the issuer knows",
+      );
+    }
+  }
+  return problems;
+}
+
+/** `grants.web-main.allow[0]` */
+export function pathText(path: Path): string {
+  return path
+    .map((part) => (typeof part === "number" ? `[${part}]` : `.${part}`))
+    .join("")
+    .replace(/^\./, "");
+}
+
+/** What an issue does not carry but its schema knows: a description, or a map's known keys. Used by `inWords`. */
+function whatTheSchemaKnows(issue: z.core.$ZodRawIssue): string {
+  const schema = issue.inst as z.core.$ZodType;
+  const known = schema instanceof z.core.$ZodObject ? Object.keys(schema._zod.def.shape) : [];
+  if (issue.code === "unrecognized_keys") return known.join(" ");
+  return z.globalRegistry.get(schema)?.description ?? `{ ${known.join(", ")} }`;
+}
+
+function inWords(issue: z.core.$ZodIssue, base: Path, document: YamlDocument): Problem[] {
+  const path = [...base, ...(issue.path as (string | number)[])];
+  const value = valueAt(document.data, path);
+  const description = issue.message;
+  // Set where the discriminator fits none; zod's types do not have it.
+  const { options = [] } = issue as { options?: readonly unknown[] };
+  if (value === undefined) {
+    const what = options.length > 0 ? oneOf(options) : description;
+    return [{ path, part: "key", message: `is missing; write ${what}` }];
+  }
+  const wrong = (message: string): Problem[] => [{ path, part: "value", message }];
+  switch (issue.code) {
+    case "unrecognized_keys": {
+      const known = description.split(" ");
+      return issue.keys.map((key) => ({
+        path: [...path, key],
+        part: "key",
+        message: `is not known here; ${suggestion(key, known)}`,
+      }));
+    }
+    case "invalid_key":
+      return [{ path, part: "key", message: issue.issues[0]?.message ?? "" }];
+    case "invalid_value":
+      return wrong(`${quote(String(value))} is not known here; write ${oneOf(issue.values)} (${description})`);
+    case "invalid_union": {
+      if (options.length > 0) return wrong(`${quote(String(value))} is not known here; write ${oneOf(options)}`);
+      const meant = issue.errors.find(
+        (errors) => !errors.some(({ code, path }) => code === "invalid_type" && path.length === 0),
+      );
+      if (meant !== undefined) return meant.flatMap((inner) => inWords(inner, path, document));
+      return wrong(wrongType(value, typeof value === "object" ? "" : "string", description, document.written(path)));
+    }
+    case "invalid_type":
+      return wrong(wrongType(value, issue.expected, description, document.written(path)));
+    default:
+      return wrong(issue.message);
+  }
+}
+
+function wrongType(value: unknown, expected: string, description: string, written = ""): string {
+  if (value === null) return `has no value; write ${description}`;
+  if (expected === "string" && typeof value !== "object") {
+    // A long one may be a secret in the wrong place.
+    return `is a ${typeof value} to YAML; write it in quotes${written.length <= 40 ? `: ${quote(written)}` : ""}`;
+  }
+  if (expected === "number" || expected === "int") {
+    return `${typeof value === "number" ? "is not a whole number" : "is not a number"}; write ${description}, without quotes`;
+  }
+  if (expected === "boolean") return "is neither true nor false; write one of them, without quotes";
+  if (expected === "array") return `is not a list; write ${description}, in [ ]`;
+  if (expected === "string") return `is not text; write ${description}`;
+  return `is not ${expected === "" ? "of the right kind" : "a map"}; write ${description}`;
+}
+
+function oneOf(values: readonly unknown[]): string {
+  return values.length === 1 ? String(values[0]) : `one of ${values.join(", ")}`;
+}
+
+function suggestion(wrong: string, known: readonly string[]): string {
+  const near = known.find((name) => distance(wrong, name) <= (name.length > 3 ? 2 : 1));
+  if (near !== undefined) return `did you mean ${near}?`;
+  return known.length === 0 ? "nothing is configured there" : `known are ${known.slice(0, 20).join(", ")}`;
+}
+
+/** Levenshtein distance, one row at a time. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (const [i, character] of [...a.slice(0, 100)].entries()) {
+    const next = [i + 1];
+    for (let j = 0; j < b.length; j++) {
+      const replaced = (row[j] as number) + (character === b[j] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j + 1] as number) + 1, (next[j] as number) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] as number;
+}
+
+function valueAt(data: unknown, path: Path): unknown {
+  let value = data;
+  for (const part of path) value = isHolder(value) && Object.hasOwn(value, part) ? value[part as string] : undefined;
+  return value;
+}
+
+function isHolder(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}

@@ -1,0 +1,111 @@
+/**
+ * Grants that no one can mean: those that strangers would also get. Each stops the start. The well-known mistakes are
+ * listed at https://unit42.paloaltonetworks.com/oh-my-dc-oidc-misconfigurations-in-cloud/.
+ */
+
+import { PROVIDERS } from "../identity/providers.ts";
+import { quote } from "../policy/scope.ts";
+import type { Problem, Sound } from "./check.ts";
+import type { OidcProvider } from "./config.ts";
+import type { ConfigFile } from "./schema.ts";
+
+type Provider = OidcProvider | "alibaba";
+type Conditions = NonNullable<NonNullable<NonNullable<Sound<ConfigFile>["grants"]>[string]>["when"]>;
+
+/** Every token has these, whoever holds it; or they say what a caller is like, not who. */
+const TELLS_NOBODY_APART = new Set(["iss", "aud", "iat", "nbf", "exp", "repository_visibility", "project_visibility"]);
+
+/** RAM identities: the session's name is the caller's own choice at AssumeRole. */
+const ALIBABA = {
+  callerChosen: ["session_name", "identity_type"],
+  advice: "name account_id with role_name or user_name",
+};
+
+/**
+ * Claims whose value begins with who owns it, or is one whole: what a pattern must write out before its first `*`, since
+ * anyone may register a name that merely begins the same way.
+ */
+const WRITTEN_OUT: Readonly<Record<Provider, Readonly<Record<string, { form: RegExp; write: string }>>>> = {
+  github: {
+    // `repo:owner/…`, `repo:owner@id/…`; a customised sub begins with another label.
+    sub: { form: /^[^*:/]+:[^*:/]+[:/]/, write: "the owner behind repo:, as in repo:acme/*" },
+    repository: { form: /^[^*/]+\//, write: "the owner, as in acme/*" },
+    job_workflow_ref: { form: /^[^*/]+\//, write: "the owner, as in acme/*" },
+    workflow_ref: { form: /^[^*/]+\//, write: "the owner, as in acme/*" },
+    ...wholeNames(["repository_owner", "repository_id", "repository_owner_id", "enterprise", "enterprise_id"]),
+  },
+  gitlab: {
+    sub: { form: /^[^*:/]+:[^*:/]+[:/]/, write: "the group behind project_path:, as in project_path:acme/*" },
+    project_path: { form: /^[^*/]+\//, write: "the group, as in acme/*" },
+    namespace_path: { form: /^[^*/]+\//, write: "the group, as in acme/*" },
+    ci_config_ref_uri: { form: /^[^*/]+\/[^*/]+\//, write: "the host and the group, as in gitlab.com/acme/*" },
+    ...wholeNames(["project_id", "namespace_id"]),
+  },
+  kubernetes: {
+    // Namespaces are made by the cluster's own people: part of one may be a pattern, all of it not.
+    sub: { form: /^system:serviceaccount:(?!\*+:)/, write: "a namespace, as in system:serviceaccount:team-*:builder" },
+  },
+  generic: {},
+  alibaba: wholeNames(["account_id"]),
+};
+
+function wholeNames(claims: readonly string[]) {
+  const rule = {
+    form: /^[^*]*$/,
+    write: "it whole: it has no parts, so a pattern admits strangers whose own begins the same way",
+  };
+  return Object.fromEntries(claims.map((claim) => [claim, rule]));
+}
+
+/** Well-known issuers, whose claims must be judged by their own preset. */
+const KNOWN_HOSTS: Readonly<Record<string, OidcProvider>> = {
+  "token.actions.githubusercontent.com": "github",
+  "gitlab.com": "gitlab",
+};
+
+export function unsafeProblems(config: Sound<ConfigFile>): Problem[] {
+  const problems: Problem[] = [];
+  for (const [name, issuer] of Object.entries(config.issuers ?? {})) {
+    if (!issuer || !("issuer" in issuer) || !issuer.issuer || !issuer.provider) continue;
+    const expected = KNOWN_HOSTS[new URL(issuer.issuer).hostname];
+    if (expected !== undefined && expected !== issuer.provider) {
+      const message = `is not the preset for ${issuer.issuer}; write ${expected}, which knows what its callers can choose`;
+      problems.push({ path: ["issuers", name, "provider"], part: "value", message });
+    }
+  }
+  for (const [name, grant] of Object.entries(config.grants ?? {})) {
+    const provider = grant?.issuer === undefined ? undefined : config.issuers?.[grant.issuer]?.provider;
+    if (!grant?.when || !provider) continue;
+    problems.push(...openPatterns(grant.when, provider, name), ...standsOnNothing(grant.when, provider, name));
+  }
+  return problems;
+}
+
+/** Patterns that leave open who owns the thing. */
+function openPatterns(when: Conditions, provider: Provider, grant: string): Problem[] {
+  return Object.entries(when).flatMap(([claim, condition]) => {
+    const pattern = patternOf(condition);
+    const rule = Object.hasOwn(WRITTEN_OUT[provider], claim) ? WRITTEN_OUT[provider][claim] : undefined;
+    if (pattern === undefined || !rule || rule.form.test(pattern)) return [];
+    const message = `${quote(pattern)} would also admit strangers; write out ${rule.write}`;
+    return [{ path: ["grants", grant, "when", claim, "glob"], part: "value", message }];
+  });
+}
+
+/** A grant none of whose conditions rests on something that the issuer vouches for. */
+function standsOnNothing(when: Conditions, provider: Provider, grant: string): Problem[] {
+  const { callerChosen, advice } = provider === "alibaba" ? ALIBABA : PROVIDERS[provider];
+  const conditions = Object.entries(when);
+  // One that is wrong in itself has been complained of, and may carry the grant once it is mended.
+  if (conditions.some(([, condition]) => condition === undefined)) return [];
+  const carries = ([claim, condition]: (typeof conditions)[number]) =>
+    !callerChosen.includes(claim) && !TELLS_NOBODY_APART.has(claim) && !/^[*/:@]+$/.test(patternOf(condition) ?? "");
+  if (conditions.some(carries)) return [];
+  const claims = conditions.map(([claim]) => claim).join(", ");
+  const message = `rests only on what any caller of this issuer can have or choose (${claims}); ${advice}`;
+  return [{ path: ["grants", grant, "when"], part: "key", message }];
+}
+
+function patternOf(condition: Conditions[string]): string | undefined {
+  return typeof condition === "object" ? condition.glob : undefined;
+}

@@ -1,0 +1,260 @@
+/** broker.yaml, read once at the start: checked in full, resolved, frozen. It loads as a whole or not at all. */
+
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { PROVIDERS } from "../identity/providers.ts";
+import type { Condition } from "../policy/condition.ts";
+import { formatScope, parseScope, quote, type Scope } from "../policy/scope.ts";
+import { crossProblems, type Problem, pathText, type Sound, shapeProblems, soundParts } from "./check.ts";
+import {
+  type AlibabaEndpoints,
+  type BrokerConfig,
+  ConfigError,
+  type ConfigProblem,
+  type Issuer,
+  type OidcIssuer,
+  type OidcProvider,
+} from "./config.ts";
+import { readYaml } from "./document.ts";
+import { unsafeProblems } from "./lint.ts";
+import type { ConfigFile } from "./schema.ts";
+
+/** GitHub mints another token whenever it is asked; GitLab has one for a whole job, Kubernetes one for many hours. */
+const DEFAULT_REPLAY: Readonly<Record<OidcProvider, OidcIssuer["replay"]>> = {
+  github: "once",
+  gitlab: "off",
+  kubernetes: "off",
+  generic: "off",
+};
+const LONGEST_JWKS_BYTES = 64 * 1024;
+const MOST_KEYS = 50;
+
+type KeySet = { readonly keys: readonly unknown[] };
+
+/** Reads and checks the file. Throws ConfigError, also where it cannot be read. */
+export function loadConfig(path: string): BrokerConfig {
+  let text: string;
+  try {
+    text = readText(path);
+  } catch (error) {
+    const message = `cannot be read (${reason(error)}); name the file with --config or BROKER_CONFIG`;
+    throw new ConfigError([{ file: path, line: 1, column: 1, message }]);
+  }
+  return parseConfig(text, { file: path, readFile: (name) => readText(resolve(dirname(path), name)) });
+}
+
+/**
+ * Checks the text of a configuration and resolves it. `file` is its name in messages; `readFile` reads a pinned key set,
+ * relative to the configuration's folder. Throws ConfigError with everything that is wrong; nothing else, and does nothing else.
+ */
+export function parseConfig(
+  text: string,
+  { file, readFile }: { file: string; readFile: (path: string) => string },
+): BrokerConfig {
+  const document = readYaml(text);
+  const found: ConfigProblem[] = document.problems.map((problem) => ({ file, ...problem }));
+  const report = (problems: readonly Problem[]) => {
+    for (const { path, part, message } of problems) {
+      const position = document.position(path, part);
+      // Where YAML itself was wrong, what stands there now is only a consequence.
+      if (document.problems.some(({ line, column }) => line === position.line && column === position.column)) continue;
+      const text = [pathText(path), message].filter(Boolean).join(": ");
+      // A whole API key in the wrong place must not end up in a log.
+      found.push({ file, ...position, message: text.replace(/abk_[\w-]+/g, "abk_…") });
+    }
+  };
+  const keySets = new Map<string, KeySet>();
+  if (document.data !== undefined) {
+    const shape = shapeProblems(document);
+    const sound = soundParts(document.data, shape);
+    report(shape);
+    report(crossProblems(sound));
+    report(unsafeProblems(sound));
+    report(readKeySets(sound, readFile, keySets));
+  }
+  if (found.length > 0) throw new ConfigError(found.sort((a, b) => a.line - b.line || a.column - b.column));
+
+  const resolved = resolveConfig(document.data as ConfigFile, keySets, document.linesOfKeys(["grants"]));
+  return deepFreeze({ ...resolved, digest: digest(resolved) });
+}
+
+function resolveConfig(
+  content: ConfigFile,
+  keySets: ReadonlyMap<string, KeySet>,
+  lines: ReadonlyMap<string, number>,
+): Omit<BrokerConfig, "digest"> {
+  return {
+    audience: content.audience,
+    registries: mapEntries(content.registries, (name, registry) => ({
+      name,
+      instanceId: registry.instance_id,
+      region: registry.region,
+      accountId: registry.account_id,
+      endpoints: registry.endpoints,
+    })),
+    issuers: mapEntries(content.issuers, (name, issuer): Issuer => {
+      const audience = issuer.audience ?? content.audience;
+      if (issuer.provider === "alibaba") return { name, provider: "alibaba", accounts: issuer.accounts, audience };
+      const preset = PROVIDERS[issuer.provider];
+      return {
+        name,
+        provider: issuer.provider,
+        issuer: issuer.issuer,
+        audience,
+        algorithms: issuer.algorithms ?? preset.algorithms,
+        keys: keysOf(issuer, keySets.get(name)),
+        maxTokenLifetimeSeconds: issuer.max_token_lifetime ?? preset.maxTokenLifetimeSeconds,
+        replay: issuer.replay ?? DEFAULT_REPLAY[issuer.provider],
+      };
+    }),
+    apiKeys: mapEntries(content.api_keys, (name, key) => ({
+      name,
+      sha256: key.sha256,
+      expires: new Date(key.expires),
+      cidrs: key.cidrs ?? [],
+    })),
+    grants: Object.entries(content.grants).map(([name, grant]) => ({
+      name,
+      holder: grant.api_key === undefined ? { issuer: grant.issuer ?? "" } : { apiKey: grant.api_key },
+      when: Object.entries(grant.when ?? {}).map(([claim, condition]) => resolveCondition(claim, condition)),
+      registry: grant.registry,
+      allow: grant.allow.map(checkedScope),
+      roleArn: grant.role_arn,
+      maxTtlSeconds: grant.max_ttl,
+      createRepository: grant.create_repository ?? false,
+      line: lines.get(name) ?? 1,
+    })),
+    alibaba: {
+      ...(content.alibaba?.sts_endpoint === undefined ? {} : { stsEndpoint: content.alibaba.sts_endpoint }),
+      ...(content.alibaba?.cr_endpoint === undefined ? {} : { crEndpoint: content.alibaba.cr_endpoint }),
+    } satisfies AlibabaEndpoints,
+  };
+}
+
+function keysOf(
+  issuer: { jwks_file?: string | undefined; jwks_uri?: string | undefined },
+  jwks: KeySet | undefined,
+): OidcIssuer["keys"] {
+  if (issuer.jwks_file !== undefined && jwks !== undefined) return { from: "file", path: issuer.jwks_file, jwks };
+  return issuer.jwks_uri === undefined ? { from: "discovery" } : { from: "url", url: issuer.jwks_uri };
+}
+
+type WrittenCondition = NonNullable<ConfigFile["grants"][string]["when"]>[string];
+
+function resolveCondition(claim: string, condition: WrittenCondition): Condition {
+  if (typeof condition === "string") return { claim, kind: "exact", value: condition };
+  if (condition.any_of !== undefined) return { claim, kind: "any_of", values: condition.any_of };
+  return { claim, kind: "glob", pattern: condition.glob ?? "" };
+}
+
+function checkedScope(text: string): Scope {
+  const parsed = parseScope(text);
+  if ("problem" in parsed) throw new TypeError(parsed.problem);
+  return parsed.scope;
+}
+
+/** Fills `keySets` with the pinned key set of each issuer that has one, and says what is wrong with the others. */
+function readKeySets(
+  config: Sound<ConfigFile>,
+  readFile: (path: string) => string,
+  keySets: Map<string, KeySet>,
+): Problem[] {
+  return Object.entries(config.issuers ?? {}).flatMap(([name, issuer]): Problem[] => {
+    if (!issuer || !("jwks_file" in issuer) || issuer.jwks_file === undefined) return [];
+    const keySet = readKeySet(issuer.jwks_file, readFile);
+    if (typeof keySet !== "string") {
+      keySets.set(name, keySet);
+      return [];
+    }
+    return [{ path: ["issuers", name, "jwks_file"], part: "value", message: `${quote(issuer.jwks_file)} ${keySet}` }];
+  });
+}
+
+/** A JWK Set (RFC 7517, section 5) of public keys, or what is wrong with it; never a piece of the file. */
+function readKeySet(path: string, readFile: (path: string) => string): KeySet | string {
+  let content: unknown;
+  try {
+    const text = readFile(path);
+    if (Buffer.byteLength(text) > LONGEST_JWKS_BYTES)
+      return `is over ${LONGEST_JWKS_BYTES / 1024} KiB; keep only keys in it`;
+    content = JSON.parse(text);
+  } catch (error) {
+    return error instanceof SyntaxError ? "is not JSON; write a JWK Set" : `cannot be read (${reason(error)})`;
+  }
+  const keys: unknown = (content as { keys?: unknown } | null)?.keys;
+  if (!Array.isArray(keys) || keys.length === 0 || keys.length > MOST_KEYS) {
+    return `is not a JWK Set; write {"keys": [...]} with 1 to ${MOST_KEYS} public keys`;
+  }
+  if (!keys.every((key) => typeof key === "object" && typeof key?.kty === "string")) {
+    return "has an entry that is no JWK; each is an object with a kty";
+  }
+  if (keys.some((key) => key.kty === "oct" || "d" in key))
+    return "holds a private or shared key; keep only public keys in it";
+  return { keys };
+}
+
+function readText(path: string): string {
+  // Bytes that are no UTF-8 would otherwise be replaced without a word.
+  return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
+}
+
+function reason(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? "not readable";
+}
+
+function mapEntries<In, Out>(
+  map: Record<string, In> | undefined,
+  entry: (name: string, value: In) => Out,
+): Map<string, Out> {
+  return new Map(Object.entries(map ?? {}).map(([name, value]) => [name, entry(name, value)]));
+}
+
+/**
+ * Over everything that decides, defaults filled in. Left out: the grants' lines, which are only for messages. Order counts only where
+ * it is seen from outside (a registry's endpoints): grants are all considered, their conditions must all hold, and the
+ * lists sorted here are sets.
+ */
+function digest(config: Omit<BrokerConfig, "digest">): string {
+  const canonical = {
+    ...config,
+    registries: [...config.registries.values()].sort(byName),
+    issuers: [...config.issuers.values()]
+      .sort(byName)
+      .map((issuer) =>
+        issuer.provider === "alibaba"
+          ? { ...issuer, accounts: [...issuer.accounts].sort() }
+          : { ...issuer, algorithms: [...issuer.algorithms].sort() },
+      ),
+    apiKeys: [...config.apiKeys.values()].sort(byName).map((key) => ({ ...key, cidrs: [...key.cidrs].sort() })),
+    grants: [...config.grants].sort(byName).map(({ line: _, ...grant }) => ({
+      ...grant,
+      when: [...grant.when]
+        .sort((a, b) => compare(a.claim, b.claim))
+        .map((one) => (one.kind === "any_of" ? { ...one, values: [...one.values].sort() } : one)),
+      allow: grant.allow.map(formatScope).sort(),
+    })),
+  };
+  return `sha256:${createHash("sha256").update(JSON.stringify(canonical, sortedKeys)).digest("hex")}`;
+}
+
+function byName(a: { readonly name: string }, b: { readonly name: string }): number {
+  return compare(a.name, b.name);
+}
+
+/** By code unit: a digest must not depend on the machine's language. */
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** For JSON.stringify: maps as objects with sorted keys. */
+function sortedKeys(_key: string, value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => compare(a, b)));
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== "object" || value === null) return value;
+  for (const part of value instanceof Map ? value.values() : Object.values(value)) deepFreeze(part);
+  return Object.freeze(value);
+}

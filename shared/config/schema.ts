@@ -1,0 +1,242 @@
+/**
+ * The shape of broker.yaml: every field, whether it may be left out, and what it must look like. The types, the checks and
+ * the JSON Schema for editors (docs/broker.schema.json) all come from here. What one part demands of another is in check.ts.
+ * A description is one sentence for both the editor and the message about a missing field.
+ */
+
+import * as z from "zod/mini";
+import { LONGEST_LIFETIME_SECONDS, SHORTEST_LIFETIME_SECONDS } from "../policy/grant.ts";
+import { quote } from "../policy/scope.ts";
+import * as values from "./values.ts";
+
+/** Text with a rule of its own. */
+function ruled(rule: values.Rule, description: string) {
+  return z.string().check(
+    z.refine((value) => rule(value) === undefined, { error: ({ input }) => rule(String(input)) ?? "" }),
+    z.meta({ description, minLength: 1 }),
+  );
+}
+
+/** Text of one fixed form. */
+function matching(form: RegExp, description: string) {
+  return z
+    .string()
+    .check(
+      z.regex(form, { error: ({ input }) => `${quote(String(input))} will not do; write ${description}` }),
+      z.describe(description),
+    );
+}
+
+function listOf<Item extends z.ZodMiniType>(item: Item, description: string, longest = 1000) {
+  return z.array(item).check(
+    z.minLength(1, "is an empty list; name at least one, or take the key out if it may be left out"),
+    z.maxLength(longest, `has more than ${longest} entries`),
+    z.superRefine((items, context) => {
+      for (const [index, one] of items.entries()) {
+        if (items.indexOf(one) !== index) {
+          context.addIssue({
+            code: "custom",
+            path: [index],
+            message: "stands in the list already; keep one",
+            input: one,
+          });
+        }
+      }
+    }),
+    z.meta({ description, uniqueItems: true }),
+  );
+}
+
+const name = z.string().check(
+  // Names end up in logs, role sessions and paths; nothing in them may mean anything there.
+  z.regex(/^[a-z0-9][a-z0-9-]{0,62}$/, {
+    error: "is no name; write lower-case letters, digits and -, 63 at most, beginning with a letter or digit",
+  }),
+);
+
+/** An empty map is refused: whether it means nothing or everything is what others got wrong. */
+function mapOf<Key extends typeof name, Value extends z.ZodMiniType>(key: Key, value: Value, description: string) {
+  return z.record(key, value).check(
+    z.refine(
+      (map) => Object.keys(map).length > 0,
+      "is an empty map; name at least one, or take the key out if it may be left out",
+    ),
+    z.meta({ description, minProperties: 1 }),
+  );
+}
+
+const audience = ruled(values.audience, "what callers must put into their tokens' aud, exactly");
+const accountId = matching(/^\d{16}$/, 'an Alibaba Cloud account\'s 16 digits in quotes, "1234567890123456"');
+
+const registry = z.strictObject({
+  instance_id: matching(
+    /^cri-[a-z0-9]{1,60}$/,
+    "the ACR Enterprise Edition instance, cri- and lower-case letters or digits",
+  ),
+  region: matching(/^[a-z]{2,}(?:-[a-z0-9]+)+$/, "the instance's region, such as cn-hangzhou"),
+  account_id: accountId,
+  endpoints: listOf(
+    ruled(values.endpoint, "a host or host:port, without https:// or a path"),
+    "the host names that clients log in to",
+  ),
+});
+
+const oidcIssuer = z.strictObject({
+  provider: z
+    .enum(["github", "gitlab", "kubernetes", "generic"])
+    .check(z.describe("the preset: which claims can be trusted")),
+  issuer: ruled(values.url, "exactly the iss of its tokens, an https URL"),
+  audience: z.optional(audience),
+  algorithms: z.optional(
+    listOf(
+      z
+        .enum(["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"])
+        // RFC 8725, section 3.1.
+        .check(
+          z.describe(
+            "asymmetric only: with public keys anyone could make an HS256 signature, and none is no signature",
+          ),
+        ),
+      "the JWS algorithms that its tokens may be signed with; the preset's when left out",
+    ),
+  ),
+  jwks_file: z.optional(
+    z
+      .string()
+      .check(
+        z.minLength(1, "is empty; name the file with the issuer's public keys"),
+        z.describe("a file with its public keys (a JWK Set), relative to this one; discovery when left out"),
+      ),
+  ),
+  jwks_uri: z.optional(ruled(values.url, "where its public keys are, an https URL; discovery when left out")),
+  max_token_lifetime: z.optional(
+    z.int().check(
+      // 60: below the clock skew that is forgiven no token would do. 86400: GitLab's job tokens, and Kubernetes' within reason.
+      z.gte(60, "is too short; write 60 to 86400 (seconds)"),
+      z.lte(86_400, "is too long; write 60 to 86400 (seconds)"),
+      z.describe("how old a token may be and how long it may live, 60 to 86400 seconds; the preset's when left out"),
+    ),
+  ),
+  replay: z.optional(
+    z.enum(["once", "off"]).check(z.describe("once: each token is taken one time; off: until it expires")),
+  ),
+});
+
+const alibabaIssuer = z.strictObject({
+  provider: z.literal("alibaba"),
+  accounts: listOf(accountId, "the accounts whose signed identities are believed"),
+  audience: z.optional(audience),
+});
+
+const issuer = z.discriminatedUnion("provider", [oidcIssuer, alibabaIssuer]).check(z.describe("an issuer"));
+
+const conditionMap = z.strictObject({
+  any_of: z.optional(listOf(ruled(values.exactValue, "an exact value"), "the values of which the claim must have one")),
+  glob: z.optional(
+    ruled(values.glob, "a pattern; * stands for anything within one segment and never crosses / : or @"),
+  ),
+});
+
+const condition = z
+  .union([
+    ruled(values.exactValue, "the exact value that the claim must have"),
+    conditionMap.check(
+      z.refine((map) => Object.keys(map).length === 1, "must hold exactly one of any_of and glob"),
+      z.meta({ minProperties: 1, maxProperties: 1 }),
+    ),
+  ])
+  .check(z.describe('text for an exact value, { any_of: [...] } or { glob: "..." }'));
+
+const grant = z
+  .strictObject({
+    issuer: z.optional(z.string().check(z.describe("the name of a configured issuer"))),
+    api_key: z.optional(z.string().check(z.describe("the name of a configured API key"))),
+    when: z.optional(
+      mapOf(
+        ruled(values.claimName, "a claim's name; dots lead into nested claims"),
+        condition,
+        "what the caller's claims must be, all of it",
+      ),
+    ),
+    registry: z.string().check(z.describe("the name of a configured registry")),
+    allow: listOf(
+      ruled(values.allowedScope, "repository:<namespace>/<repository or *>:<pull|push|pull,push>"),
+      "what it gives",
+    ),
+    role_arn: matching(
+      /^acs:ram::\d{16}:role\/[A-Za-z0-9._-]{1,64}$/,
+      "the RAM role that the broker assumes, acs:ram::<16 digits>:role/<name>",
+    ),
+    max_ttl: z
+      .int()
+      .check(
+        z.gte(SHORTEST_LIFETIME_SECONDS, "is too short; write 900 to 3600 (seconds): STS gives nothing shorter"),
+        z.lte(
+          LONGEST_LIFETIME_SECONDS,
+          "is too long; write 900 to 3600 (seconds): a leaked credential can only be outlived",
+        ),
+        z.describe("the longest life of a credential, 900 to 3600 seconds"),
+      ),
+    create_repository: z.optional(
+      z
+        .boolean()
+        .check(z.describe("true adds cr:CreateRepository on exactly the repositories pushed to; false when left out")),
+    ),
+  })
+  .check(
+    z.meta({
+      oneOf: [{ required: ["issuer", "when"] }, { required: ["api_key"], properties: { when: false } }],
+    }),
+  );
+
+const apiKey = z.strictObject({
+  // Not echoed: what stands here by mistake may be the key itself.
+  sha256: z
+    .string()
+    .check(
+      z.regex(/^[0-9a-f]{64}$/, "is not a SHA-256; write the 64 lower-case hex digits of the whole key's digest"),
+      z.describe("the SHA-256 of the whole key, 64 lower-case hex digits"),
+    ),
+  expires: z.iso
+    .datetime({ offset: true, error: "is not a date and time with its zone; write one like 2027-06-30T00:00:00Z" })
+    .check(z.describe("when it ends, a date and time with its zone: 2027-06-30T00:00:00Z")),
+  cidrs: z.optional(
+    listOf(
+      ruled(values.cidr, "a network, 10.0.0.0/8"),
+      "the networks that it may be used from; anywhere when left out",
+    ),
+  ),
+});
+
+export const ConfigFile = z
+  .strictObject({
+    version: z.literal(1).check(z.describe("the version of this format, 1")),
+    audience,
+    registries: mapOf(name, registry, "the ACR Enterprise Edition instances, by name"),
+    issuers: z.optional(mapOf(name, issuer, "who vouches for callers, by name")),
+    grants: mapOf(name, grant, "who gets what, by name"),
+    api_keys: z.optional(mapOf(name, apiKey, "keys for scripts that have no identity, by name")),
+    alibaba: z.optional(
+      z
+        .strictObject({
+          sts_endpoint: z.optional(ruled(values.origin, "scheme, host and port of STS")),
+          cr_endpoint: z.optional(ruled(values.origin, "scheme, host and port of the ACR API")),
+        })
+        .check(
+          z.refine((map) => Object.keys(map).length > 0, "is an empty map; name an endpoint, or take the key out"),
+          z.meta({
+            description: "other endpoints than the region's public ones: VPC, other partitions, the sandbox",
+            minProperties: 1,
+          }),
+        ),
+    ),
+  })
+  .check(z.meta({ title: "acr-token-broker configuration (broker.yaml)" }));
+
+/** The file's content once the shape is right. */
+export type ConfigFile = z.infer<typeof ConfigFile>;
+
+/** JSON Schema, draft 2020-12, for editors. Sees less than the loader: it cannot follow references or read other files. */
+export function editorSchema(): object {
+  return z.toJSONSchema(ConfigFile, { io: "input" });
+}

@@ -1,0 +1,130 @@
+/**
+ * What a single value of broker.yaml must look like. Each rule answers with what is wrong and what to write instead, or
+ * with nothing. URLs are parsed and compared by part, never matched as a whole: an unanchored pattern over an issuer's URL
+ * is how others were made to trust a stranger (Fulcio GHSA-59jp-pj84-45mr).
+ */
+
+import { isIPv4, isIPv6 } from "node:net";
+import { parseScope, quote } from "../policy/scope.ts";
+
+/** A value's complaint about itself, or nothing. */
+export type Rule = (value: string) => string | undefined;
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
+
+/** Text that is compared with a claim, letter by letter. */
+const comparable: Rule = (value) => {
+  if (value === "") return "is empty; write the value that the claim must have";
+  if (CONTROL_CHARACTER.test(value)) return `${quote(value)} has a control character or line break in it; take it out`;
+  if (value.trim() !== value) return `${quote(value)} begins or ends with white space; take it out`;
+  return undefined;
+};
+
+export const exactValue: Rule = (value) => {
+  if (value.includes("*") && comparable(value) === undefined) {
+    return `${quote(value)} has a * in an exact value; write { glob: ${quote(value)} } if it is a pattern (* stays within one segment)`;
+  }
+  return comparable(value);
+};
+
+export const glob: Rule = (value) => {
+  const complaint = comparable(value);
+  if (complaint !== undefined) return complaint;
+  if (!value.includes("*")) return `${quote(value)} has no * in it; write it as an exact value: ${quote(value)}`;
+  if (value.includes("**")) {
+    return `${quote(value)} has ** in it; * never crosses / : or @, so write one * for each segment, as in "a/*/*"`;
+  }
+  // Legal in a value, but whoever writes one in a pattern has another pattern language in mind.
+  const foreign = /^!|[?[\]{}\\^$|]/.exec(value)?.[0];
+  if (foreign !== undefined) {
+    return `${quote(value)} has ${quote(foreign)} in it; only * is special here, so write the values out with any_of`;
+  }
+  return undefined;
+};
+
+export const claimName: Rule = (value) =>
+  comparable(value) ??
+  (/[\s*]/.test(value)
+    ? `${quote(value)} is no claim's name; write the one claim that is meant, without * or spaces`
+    : undefined);
+
+export const audience: Rule = (value) => {
+  if (value === "") return "is empty; write what callers put into their tokens, such as https://acr-broker.example.com";
+  return /[\s*]/.test(value) || CONTROL_CHARACTER.test(value)
+    ? `${quote(value)} has white space or a * in it; write it without: an audience is compared as it stands`
+    : undefined;
+};
+
+/** One scope of a grant. */
+export const allowedScope: Rule = (value) => {
+  const parsed = parseScope(value);
+  return "problem" in parsed ? parsed.problem : undefined;
+};
+
+/** `https:`, or `http:` on this very machine (the sandbox); no user, query, fragment or pattern. */
+export const url: Rule = (value) => {
+  // The characters of RFC 3986 for host and path: URL() would quietly repair others, and `*` is one of them.
+  const parsed = /^[a-z]+:\/\/[A-Za-z0-9.:[\]-]+(?:\/[A-Za-z0-9._~%!$&'()+,;=:@/-]*)?$/.test(value) && tryUrl(value);
+  if (!parsed) {
+    return `${quote(value)} is not a plain URL; write https://host[:port][/path], without user, query, fragment or *`;
+  }
+  if (parsed.protocol === "https:" || (parsed.protocol === "http:" && isLoopback(parsed.hostname))) return undefined;
+  return `${quote(value)} is not https; http is for this machine alone (127.0.0.1, [::1], localhost)`;
+};
+
+/** A URL without a path. */
+export const origin: Rule = (value) => {
+  const complaint = url(value);
+  if (complaint !== undefined) return complaint;
+  return /^[a-z]+:\/\/[^/]+$/.test(value)
+    ? undefined
+    : `${quote(value)} has a path; write only the scheme, host and port`;
+};
+
+function tryUrl(value: string): URL | undefined {
+  try {
+    return new URL(value);
+  } catch {
+    return undefined;
+  }
+}
+
+function isLoopback(hostname: string): boolean {
+  return hostname === "localhost" || hostname === "[::1]" || (isIPv4(hostname) && hostname.startsWith("127."));
+}
+
+/** A registry's host, as it stands in front of an image's name. */
+export const endpoint: Rule = (value) => {
+  const [, host = "", port] = /^([a-z0-9.-]+)(?::(\d{1,5}))?$/.exec(value) ?? [];
+  const labels = host.split(".");
+  const isHost = host.length <= 253 && labels.every((label) => /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(label));
+  const isPort = port === undefined || (Number(port) >= 1 && Number(port) <= 65535 && !port.startsWith("0"));
+  return isHost && isPort
+    ? undefined
+    : `${quote(value)} is not a registry's address; write host or host:port in lower case, without https:// or a path`;
+};
+
+/** An IPv4 or IPv6 network, `10.0.0.0/8`: one whose host bits are set is more often a slip than meant. */
+export const cidr: Rule = (value) => {
+  const [, address = "", length = ""] = /^([0-9a-fA-F:.]+)\/(0|[1-9]\d{0,2})$/.exec(value) ?? [];
+  const bits = isIPv4(address) ? 32 : isIPv6(address) && !address.includes(".") ? 128 : 0;
+  if (bits === 0 || Number(length) > bits)
+    return `${quote(value)} is not a network; write one like 10.0.0.0/8 or 2001:db8::/32`;
+  const hostBits = (1n << BigInt(bits - Number(length))) - 1n;
+  if ((addressNumber(address) & hostBits) !== 0n) {
+    return `${quote(value)} has bits set behind its first ${length}; write the network's own address, or /${bits} for one machine`;
+  }
+  return undefined;
+};
+
+function addressNumber(address: string): bigint {
+  if (isIPv4(address)) return address.split(".").reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+  const [head = "", tail] = address.split("::");
+  const groups = (text: string) => (text === "" ? [] : text.split(":"));
+  const middle = tail === undefined ? [] : Array(8 - groups(head).length - groups(tail).length).fill("0");
+  return [...groups(head), ...middle, ...groups(tail ?? "")].reduce(
+    (sum, group) => (sum << 16n) | BigInt(`0x${group}`),
+    0n,
+  );
+}
