@@ -12,8 +12,13 @@ import type { ConfigFile } from "./schema.ts";
 type Provider = OidcProvider | "alibaba";
 type Conditions = NonNullable<NonNullable<NonNullable<Sound<ConfigFile>["grants"]>[string]>["when"]>;
 
-/** Every token has these, whoever holds it; or they say what a caller is like, not who. */
-const TELLS_NOBODY_APART = new Set(["iss", "aud", "iat", "nbf", "exp", "repository_visibility", "project_visibility"]);
+/** Every token of an issuer has these alike, or they say what a caller is like and not who it is. */
+const TELLS_NOBODY_APART = new Set([
+  ...["iss", "aud", "iat", "nbf", "exp"],
+  ...["repository_visibility", "project_visibility"],
+  // Of any namespace: whoever owns one can make a service account of that name.
+  "kubernetes.io.serviceaccount.name",
+]);
 
 /** RAM identities: the session's name is the caller's own choice at AssumeRole. */
 const ALIBABA = {
@@ -58,23 +63,24 @@ function wholeNames(claims: readonly string[]) {
 }
 
 /** Well-known issuers, whose claims must be judged by their own preset. */
-const KNOWN_HOSTS: Readonly<Record<string, OidcProvider>> = {
-  "token.actions.githubusercontent.com": "github",
-  "gitlab.com": "gitlab",
-};
+const KNOWN_HOSTS: ReadonlyMap<string, OidcProvider> = new Map([
+  ["token.actions.githubusercontent.com", "github"],
+  ["gitlab.com", "gitlab"],
+]);
 
 export function unsafeProblems(config: Sound<ConfigFile>): Problem[] {
   const problems: Problem[] = [];
-  for (const [name, issuer] of Object.entries(config.issuers ?? {})) {
+  const issuers = new Map(Object.entries(config.issuers ?? {}));
+  for (const [name, issuer] of issuers) {
     if (!issuer || !("issuer" in issuer) || !issuer.issuer || !issuer.provider) continue;
-    const expected = KNOWN_HOSTS[new URL(issuer.issuer).hostname];
+    const expected = KNOWN_HOSTS.get(new URL(issuer.issuer).hostname);
     if (expected !== undefined && expected !== issuer.provider) {
       const message = `is not the preset for ${issuer.issuer}; write ${expected}, which knows what its callers can choose`;
       problems.push({ path: ["issuers", name, "provider"], part: "value", message });
     }
   }
   for (const [name, grant] of Object.entries(config.grants ?? {})) {
-    const provider = grant?.issuer === undefined ? undefined : config.issuers?.[grant.issuer]?.provider;
+    const provider = grant?.issuer === undefined ? undefined : issuers.get(grant.issuer)?.provider;
     if (!grant?.when || !provider) continue;
     problems.push(...openPatterns(grant.when, provider, name), ...standsOnNothing(grant.when, provider, name));
   }

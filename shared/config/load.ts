@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { PROVIDERS } from "../identity/providers.ts";
 import type { Condition } from "../policy/condition.ts";
+import type { Grant } from "../policy/grant.ts";
 import { formatScope, parseScope, quote, type Scope } from "../policy/scope.ts";
 import { crossProblems, type Problem, pathText, type Sound, shapeProblems, soundParts } from "./check.ts";
 import {
@@ -59,9 +60,9 @@ export function parseConfig(
       const position = document.position(path, part);
       // Where YAML itself was wrong, what stands there now is only a consequence.
       if (document.problems.some(({ line, column }) => line === position.line && column === position.column)) continue;
-      const text = [pathText(path), message].filter(Boolean).join(": ");
+      const whole = path.length === 0 ? message : `${pathText(path)}: ${message}`;
       // A whole API key in the wrong place must not end up in a log.
-      found.push({ file, ...position, message: text.replace(/abk_[\w-]+/g, "abk_…") });
+      found.push({ file, ...position, message: whole.replace(/abk_[\w-]+/g, "abk_…") });
     }
   };
   const keySets = new Map<string, KeySet>();
@@ -114,21 +115,29 @@ function resolveConfig(
       expires: new Date(key.expires),
       cidrs: key.cidrs ?? [],
     })),
-    grants: Object.entries(content.grants).map(([name, grant]) => ({
-      name,
-      holder: grant.api_key === undefined ? { issuer: grant.issuer ?? "" } : { apiKey: grant.api_key },
-      when: Object.entries(grant.when ?? {}).map(([claim, condition]) => resolveCondition(claim, condition)),
-      registry: grant.registry,
-      allow: grant.allow.map(checkedScope),
-      roleArn: grant.role_arn,
-      maxTtlSeconds: grant.max_ttl,
-      createRepository: grant.create_repository ?? false,
-      line: lines.get(name) ?? 1,
-    })),
+    // By the lines: an object's own order would put names of digits first.
+    grants: [...lines].flatMap(([name, line]) => {
+      const grant = content.grants[name];
+      return grant === undefined ? [] : [resolveGrant(name, grant, line)];
+    }),
     alibaba: {
       ...(content.alibaba?.sts_endpoint === undefined ? {} : { stsEndpoint: content.alibaba.sts_endpoint }),
       ...(content.alibaba?.cr_endpoint === undefined ? {} : { crEndpoint: content.alibaba.cr_endpoint }),
     } satisfies AlibabaEndpoints,
+  };
+}
+
+function resolveGrant(name: string, grant: ConfigFile["grants"][string], line: number): Grant {
+  return {
+    name,
+    holder: grant.api_key === undefined ? { issuer: grant.issuer ?? "" } : { apiKey: grant.api_key },
+    when: Object.entries(grant.when ?? {}).map(([claim, condition]) => resolveCondition(claim, condition)),
+    registry: grant.registry,
+    allow: grant.allow.map(checkedScope),
+    roleArn: grant.role_arn,
+    maxTtlSeconds: grant.max_ttl,
+    createRepository: grant.create_repository ?? false,
+    line,
   };
 }
 

@@ -27,20 +27,20 @@ function matching(form: RegExp, description: string) {
     );
 }
 
-function listOf<Item extends z.ZodMiniType>(item: Item, description: string, longest = 1000) {
+/** A list that is neither empty nor has the same entry twice, as `sameness` sees it. */
+function listOf<Item extends z.ZodMiniType>(
+  item: Item,
+  description: string,
+  sameness: (entry: z.output<Item>) => unknown = (entry) => entry,
+) {
   return z.array(item).check(
     z.minLength(1, "is an empty list; name at least one, or take the key out if it may be left out"),
-    z.maxLength(longest, `has more than ${longest} entries`),
     z.superRefine((items, context) => {
-      for (const [index, one] of items.entries()) {
-        if (items.indexOf(one) !== index) {
-          context.addIssue({
-            code: "custom",
-            path: [index],
-            message: "stands in the list already; keep one",
-            input: one,
-          });
-        }
+      const seen = new Set<unknown>();
+      for (const [index, entry] of items.entries()) {
+        const message = "stands in the list already; keep one";
+        if (seen.has(sameness(entry))) context.addIssue({ code: "custom", path: [index], message, input: entry });
+        seen.add(sameness(entry));
       }
     }),
     z.meta({ description, uniqueItems: true }),
@@ -81,46 +81,48 @@ const registry = z.strictObject({
   ),
 });
 
-const oidcIssuer = z.strictObject({
-  provider: z
-    .enum(["github", "gitlab", "kubernetes", "generic"])
-    .check(z.describe("the preset: which claims can be trusted")),
-  issuer: ruled(values.url, "exactly the iss of its tokens, an https URL"),
-  audience: z.optional(audience),
-  algorithms: z.optional(
-    listOf(
-      z
-        .enum(["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"])
-        // RFC 8725, section 3.1.
-        .check(
-          z.describe(
-            "asymmetric only: with public keys anyone could make an HS256 signature, and none is no signature",
+const oidcIssuer = z
+  .strictObject({
+    provider: z
+      .enum(["github", "gitlab", "kubernetes", "generic"])
+      .check(z.describe("the preset: which claims can be trusted")),
+    issuer: ruled(values.url, "exactly the iss of its tokens, an https URL"),
+    audience: z.optional(audience),
+    algorithms: z.optional(
+      listOf(
+        z
+          .enum(["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"])
+          // RFC 8725, section 3.1.
+          .check(
+            z.describe(
+              "asymmetric only: with public keys anyone could make an HS256 signature, and none is no signature",
+            ),
           ),
-        ),
-      "the JWS algorithms that its tokens may be signed with; the preset's when left out",
-    ),
-  ),
-  jwks_file: z.optional(
-    z
-      .string()
-      .check(
-        z.minLength(1, "is empty; name the file with the issuer's public keys"),
-        z.describe("a file with its public keys (a JWK Set), relative to this one; discovery when left out"),
+        "the JWS algorithms that its tokens may be signed with; the preset's when left out",
       ),
-  ),
-  jwks_uri: z.optional(ruled(values.url, "where its public keys are, an https URL; discovery when left out")),
-  max_token_lifetime: z.optional(
-    z.int().check(
-      // 60: below the clock skew that is forgiven no token would do. 86400: GitLab's job tokens, and Kubernetes' within reason.
-      z.gte(60, "is too short; write 60 to 86400 (seconds)"),
-      z.lte(86_400, "is too long; write 60 to 86400 (seconds)"),
-      z.describe("how old a token may be and how long it may live, 60 to 86400 seconds; the preset's when left out"),
     ),
-  ),
-  replay: z.optional(
-    z.enum(["once", "off"]).check(z.describe("once: each token is taken one time; off: until it expires")),
-  ),
-});
+    jwks_file: z.optional(
+      z
+        .string()
+        .check(
+          z.minLength(1, "is empty; name the file with the issuer's public keys"),
+          z.describe("a file with its public keys (a JWK Set), relative to this one; discovery when left out"),
+        ),
+    ),
+    jwks_uri: z.optional(ruled(values.url, "where its public keys are, an https URL; discovery when left out")),
+    max_token_lifetime: z.optional(
+      z.int().check(
+        // 60: below the clock skew that is forgiven no token would do. 86400: GitLab's job tokens, and Kubernetes' within reason.
+        z.gte(60, "is too short; write 60 to 86400 (seconds)"),
+        z.lte(86_400, "is too long; write 60 to 86400 (seconds)"),
+        z.describe("how old a token may be and how long it may live, 60 to 86400 seconds; the preset's when left out"),
+      ),
+    ),
+    replay: z.optional(
+      z.enum(["once", "off"]).check(z.describe("once: each token is taken one time; off: until it expires")),
+    ),
+  })
+  .check(z.meta({ not: { required: ["jwks_file", "jwks_uri"] } }));
 
 const alibabaIssuer = z.strictObject({
   provider: z.literal("alibaba"),
@@ -162,6 +164,7 @@ const grant = z
     allow: listOf(
       ruled(values.allowedScope, "repository:<namespace>/<repository or *>:<pull|push|pull,push>"),
       "what it gives",
+      values.sameScope,
     ),
     role_arn: matching(
       /^acs:ram::\d{16}:role\/[A-Za-z0-9._-]{1,64}$/,

@@ -5,7 +5,7 @@
  */
 
 import { isIPv4, isIPv6 } from "node:net";
-import { parseScope, quote } from "../policy/scope.ts";
+import { formatScope, parseScope, quote } from "../policy/scope.ts";
 
 /** A value's complaint about itself, or nothing. */
 export type Rule = (value: string) => string | undefined;
@@ -61,6 +61,12 @@ export const allowedScope: Rule = (value) => {
   const parsed = parseScope(value);
   return "problem" in parsed ? parsed.problem : undefined;
 };
+
+/** What two ways of writing the same scope have in common. */
+export function sameScope(value: string): string {
+  const parsed = parseScope(value);
+  return "problem" in parsed ? value : formatScope(parsed.scope);
+}
 
 /** `https:`, or `http:` on this very machine (the sandbox); no user, query, fragment or pattern. */
 export const url: Rule = (value) => {
