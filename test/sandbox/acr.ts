@@ -16,23 +16,23 @@ export interface RegistryLogin {
   readonly arn: string;
   readonly instanceId: string;
   readonly expiresAt: Date;
-  /** Rights as they are now. Authorising a push to a repository that AutoCreateRepo covers creates it. */
+  /** Rights as they are now, none after the expiry. Authorising a push to a repository that AutoCreateRepo covers creates it. */
   allows(action: "pull" | "push", repository: string): boolean;
 }
 
 export interface Registry {
-  getAuthorizationToken(caller: Caller, params: ReadonlyMap<string, string>, now: Date): Body;
-  login(username: string, password: string, now: Date): RegistryLogin | undefined;
+  getAuthorizationToken(caller: Caller, params: ReadonlyMap<string, string>): Body;
+  login(username: string, password: string): RegistryLogin | undefined;
   passwords(): readonly string[];
 }
 
 // A temporary password of long-lived keys is valid for one hour: GetAuthorizationToken.
 const HOUR_MS = 60 * 60 * 1000;
 
-export function createRegistry(world: World): Registry {
+export function createRegistry(world: World, now: () => Date): Registry {
   const logins = new Map<string, RegistryLogin>();
   return {
-    getAuthorizationToken(caller, params, now) {
+    getAuthorizationToken(caller, params) {
       const instanceId = params.get("InstanceId");
       if (!instanceId) throw missing("InstanceId");
       // The action supports no resource but `*`; a policy that names an instance or a repository grants nothing here.
@@ -41,13 +41,13 @@ export function createRegistry(world: World): Registry {
       if (instance === undefined) {
         return { Code: "INSTANCE_NOT_EXIST", IsSuccess: false, Message: "instance is not exist" };
       }
-      const expiresAt = caller.expiresAt ?? new Date(now.getTime() + HOUR_MS);
-      const password = newPassword(instance, caller, now);
+      const expiresAt = caller.expiresAt ?? new Date(now().getTime() + HOUR_MS);
+      const password = newPassword(instance, caller, now());
       logins.set(password, {
         arn: caller.arn,
         instanceId,
         expiresAt,
-        allows: (action, repository) => allows(world, instance, caller, action, repository),
+        allows: (action, repository) => now() < expiresAt && allows(world, instance, caller, action, repository),
       });
       return {
         AuthorizationToken: password,
@@ -57,9 +57,9 @@ export function createRegistry(world: World): Registry {
         Code: "success",
       };
     },
-    login(username, password, now) {
+    login(username, password) {
       const login = logins.get(password);
-      return username === world.tempUsername && login && now < login.expiresAt ? login : undefined;
+      return username === world.tempUsername && login && now() < login.expiresAt ? login : undefined;
     },
     passwords: () => [...logins.keys()],
   };
@@ -81,7 +81,7 @@ function allows(world: World, instance: Instance, caller: Caller, action: "pull"
   return true;
 }
 
-/** Base64 of a JSON object and a 40-digit digest, as real passwords look: long, and with `=`-less base64 and a colon. */
+/** Base64 of a JSON object, a colon, 40 hex digits: the form of real passwords. */
 function newPassword(instance: Instance, caller: Caller, now: Date): string {
   const [userId] = caller.principalId.split(":");
   const claims = { instanceId: instance.id, time: String(now.getTime()), type: "sts", userId };

@@ -92,7 +92,7 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
   const world = options.world ?? defaultWorld();
   const now = options.now ?? (() => new Date());
   const keyring = createKeyring(world);
-  const registry = createRegistry(world);
+  const registry = createRegistry(world, now);
   const gate = createGate(keyring);
   const calls: ApiCall[] = [];
   const faults: { readonly api: string; readonly fault: Fault }[] = [];
@@ -114,7 +114,7 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     world,
     calls,
     now,
-    login: (username, password) => registry.login(username, password, now()),
+    login: registry.login,
     functionRoleKeys(roleArn, lifetimeSeconds = FUNCTION_KEYS_SECONDS) {
       const role = findRole(world, roleArn);
       if (role === undefined || !trusts(role.trust, { service: "fc.aliyuncs.com" }, {})) {
@@ -182,8 +182,10 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
         root: `${signed.action}Response`,
         body: { RequestId: call.requestId, ...body },
       });
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
+    } catch (thrown) {
+      // A mistake in the sandbox itself looks like the vendor's own: 500, with a stack for whoever runs it.
+      const error =
+        thrown instanceof ApiError ? thrown : new ApiError(500, "InternalError", String((thrown as Error).stack));
       call.code = error.code;
       const body = errorBody(error, call.requestId, request.headers.host ?? host);
       send(response, { ...reply, status: error.status, root: "Error", body });
@@ -212,7 +214,7 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     authenticated(caller);
     const { params } = signed;
     if (signed.action === "GetCallerIdentity") return getCallerIdentity({ caller });
-    if (signed.action === "GetAuthorizationToken") return registry.getAuthorizationToken(caller, params, at);
+    if (signed.action === "GetAuthorizationToken") return registry.getAuthorizationToken(caller, params);
     throttle(caller.accountId, at);
     return assumeRole({ world, keyring, now: at, caller, params });
   }

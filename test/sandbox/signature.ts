@@ -70,6 +70,8 @@ function readAcs3(request: HttpRequest, authorization: string, pairs: readonly P
   const present = names.every((name) => request.headers[name] !== undefined);
   if (!present || [...mustSign, "x-acs-content-sha256"].some((name) => !names.includes(name))) throw incomplete();
 
+  // Taken from the body itself, so that a header which says otherwise is a wrong signature too.
+  const bodyHash = createHash("sha256").update(request.body).digest("hex");
   const canonicalRequest = [
     request.method,
     request.path,
@@ -77,7 +79,7 @@ function readAcs3(request: HttpRequest, authorization: string, pairs: readonly P
     ...[...names].sort().map((name) => `${name}:${canonicalHeader(request, name)}`),
     "",
     signedHeaders,
-    createHash("sha256").update(request.body).digest("hex"),
+    bodyHash,
   ].join("\n");
   const stringToSign = `ACS3-HMAC-SHA256\n${createHash("sha256").update(canonicalRequest).digest("hex")}`;
   const securityToken = header(request, "x-acs-security-token");
@@ -91,8 +93,7 @@ function readAcs3(request: HttpRequest, authorization: string, pairs: readonly P
     date: readDate(header(request, "x-acs-date") ?? absent("x-acs-date")),
     params: new Map(pairs),
     isSignedWith: (secret) =>
-      // The body's hash is taken from the body, so a header that says otherwise is a wrong signature too.
-      header(request, "x-acs-content-sha256") === canonicalRequest.slice(-64) &&
+      header(request, "x-acs-content-sha256") === bodyHash &&
       createHmac("sha256", secret).update(stringToSign).digest("hex") === signature,
     mismatch: `Specified signature does not match our calculation. server StringToSign is [${stringToSign}] server CanonicalRequest is [${canonicalRequest}]`,
   };
@@ -130,9 +131,9 @@ function readRpc(request: HttpRequest, pairs: readonly Pair[]): SignedCall {
 
 /** Sorted by name, both sides percent-encoded again: how the caller escaped on the wire makes no difference. */
 function canonicalQuery(pairs: readonly Pair[]): string {
-  return pairs
+  return [...pairs]
+    .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
     .map(([name, value]) => `${percentEncode(name)}=${percentEncode(value)}`)
-    .sort()
     .join("&");
 }
 
