@@ -16,9 +16,10 @@ const LOGIN: RegistryLogin = {
 let realm: Realm;
 let cloud: Cloud;
 let now = START;
+let registryNow = START;
 
 beforeAll(async () => {
-  realm = createRealm({ issuer: "realm.test", service: "registry.test", key: privateKey });
+  realm = createRealm({ issuer: "realm.test", service: "registry.test", key: privateKey, now: () => registryNow });
   cloud = await startCloud({
     now: () => now,
     handlers: [
@@ -90,6 +91,7 @@ test("no credentials, and wrong ones, get 401 with a Basic challenge", async () 
 test("a token never outlives its login, and after that the login is refused", async () => {
   now = new Date(LOGIN.expiresAt.getTime() - 5_000);
   expect(((await (await ask("scope=repository:web/app:pull")).json()) as Answer).expires_in).toBe(5);
+  expect(await grantedFor("scope=repository:web/app:pull")).toHaveLength(1);
   now = LOGIN.expiresAt;
   expect((await ask("scope=repository:web/app:pull")).status).toBe(401);
   now = START;
@@ -114,8 +116,15 @@ test("tokens for another service are not issued", async () => {
 
 test("verify believes its own tokens only, and only until they expire", async () => {
   const { token } = (await (await ask("scope=repository:web/app:pull")).json()) as Answer;
-  expect(await realm.verify(token, START)).toEqual([{ type: "repository", name: "web/app", actions: ["pull"] }]);
-  expect(await realm.verify(token, new Date(START.getTime() + 60_000))).toBeUndefined();
-  expect(await createRealm({ issuer: "realm.test", service: "registry.test" }).verify(token, START)).toBeUndefined();
-  expect(await realm.verify("nonsense", START)).toBeUndefined();
+  const granted = [{ type: "repository", name: "web/app", actions: ["pull"] }];
+  expect(await realm.verify(token)).toEqual(granted);
+  const stranger = createRealm({ issuer: "realm.test", service: "registry.test", now: () => START });
+  expect(await stranger.verify(token)).toBeUndefined();
+  expect(await realm.verify("nonsense")).toBeUndefined();
+
+  registryNow = new Date(START.getTime() + 59_000);
+  expect(await realm.verify(token)).toEqual(granted);
+  registryNow = new Date(START.getTime() + 60_000);
+  expect(await realm.verify(token)).toBeUndefined();
+  registryNow = START;
 });

@@ -17,14 +17,19 @@ export interface RealmOptions {
   readonly key?: KeyObject;
   /** PEM. Goes into the `x5c` header, by which Debian's docker-registry finds the key. */
   readonly certificate?: string;
+  /**
+   * The clock of the registry that reads the tokens; the real time unless given. Apart from the cloud's, so that a test
+   * may move that one and a real registry still finds the tokens valid, or rightly gets none.
+   */
+  readonly now?: () => Date;
 }
 
 export interface Realm {
   readonly service: string;
   /** Answers `/token`. */
   readonly handler: HttpHandler;
-  /** What the token grants at that moment; undefined when it is expired, forged or meant for another service. */
-  verify(token: string, at: Date): Promise<readonly Access[] | undefined>;
+  /** What the token grants; undefined when it is expired, forged or meant for another service. */
+  verify(token: string): Promise<readonly Access[] | undefined>;
 }
 
 /** One element of the token's `access` claim. */
@@ -49,7 +54,7 @@ interface TokenRequest {
 }
 
 export function createRealm(options: RealmOptions): Realm {
-  const { issuer, service, certificate } = options;
+  const { issuer, service, certificate, now = () => new Date() } = options;
   const { privateKey, publicKey } = keyPair(options.key);
   const x5c = certificate ? [new X509Certificate(certificate).raw.toString("base64")] : undefined;
 
@@ -63,9 +68,9 @@ export function createRealm(options: RealmOptions): Realm {
       else refuse(response, 405, "UNSUPPORTED", "the realm answers GET and POST", { allow: "GET, POST" });
       return true;
     },
-    verify: async (token, at) => {
+    verify: async (token) => {
       try {
-        const rules = { issuer, audience: service, algorithms: ["RS256"], currentDate: at };
+        const rules = { issuer, audience: service, algorithms: ["RS256"], currentDate: now() };
         const { payload } = await jwtVerify<{ access: Access[] }>(token, publicKey, rules);
         return payload.access;
       } catch {
@@ -84,8 +89,9 @@ export function createRealm(options: RealmOptions): Realm {
     if (asked.service !== service) return refuse(response, 400, "UNSUPPORTED", "unknown service");
 
     const access = allowedAccess(asked.scopes, login);
-    const issuedAt = Math.floor(cloud.now().getTime() / 1000);
-    const expiresAt = Math.min(issuedAt + TOKEN_LIFETIME_SECONDS, Math.floor(login.expiresAt.getTime() / 1000));
+    const remainingSeconds = Math.floor((login.expiresAt.getTime() - cloud.now().getTime()) / 1000);
+    const lifetimeSeconds = Math.min(TOKEN_LIFETIME_SECONDS, remainingSeconds);
+    const issuedAt = Math.floor(now().getTime() / 1000);
     const token = await new SignJWT({ access })
       .setProtectedHeader({ typ: "JWT", alg: "RS256", ...(x5c && { x5c }) })
       .setIssuer(issuer)
@@ -93,13 +99,13 @@ export function createRealm(options: RealmOptions): Realm {
       .setSubject(login.arn)
       .setIssuedAt(issuedAt)
       .setNotBefore(issuedAt)
-      .setExpirationTime(expiresAt)
+      .setExpirationTime(issuedAt + lifetimeSeconds)
       .setJti(randomUUID())
       .sign(privateKey);
     answer(response, 200, {
       token,
       access_token: token,
-      expires_in: expiresAt - issuedAt,
+      expires_in: lifetimeSeconds,
       issued_at: new Date(issuedAt * 1000).toISOString(),
       scope: access.map(({ name, actions }) => `repository:${name}:${actions.join(",")}`).join(" "),
     });

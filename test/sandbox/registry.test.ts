@@ -10,7 +10,7 @@ let cloud: Cloud;
 let now = new Date("2026-11-23T12:00:00Z");
 
 beforeAll(async () => {
-  const realm = createRealm({ issuer: "realm.test", service: "registry.test" });
+  const realm = createRealm({ issuer: "realm.test", service: "registry.test", now: () => now });
   const registry = createOciRegistry({ realm });
   const expiresAt = new Date(now.getTime() + 900_000);
   // The password is what it allows: `ns/repo=pull,push ns/other=pull`.

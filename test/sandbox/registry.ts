@@ -74,7 +74,7 @@ interface Incoming extends Omit<Exchange, "repository" | "allowed"> {
 async function serve(incoming: Incoming): Promise<void> {
   const { request, response, method, pathname, cloud, realm } = incoming;
   const token = /^Bearer (\S+)$/i.exec(request.headers.authorization ?? "")?.[1];
-  const access = token === undefined ? undefined : await realm.verify(token, cloud.now());
+  const access = token === undefined ? undefined : await realm.verify(token);
   const allowed = (action: string, repository: string) =>
     access?.some(
       ({ type, name, actions }) => type === "repository" && name === repository && actions.includes(action),
