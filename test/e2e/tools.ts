@@ -1,0 +1,36 @@
+/**
+ * Which real clients are installed here. Where one is missing its tests are skipped, loudly; with CI=true that is a failure,
+ * so that no pipeline stays green by testing nothing.
+ */
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
+
+export type Tool = "docker-registry" | "skopeo" | "podman" | "buildah" | "docker" | "openssl";
+
+const INSTALL = "apt-get install -y --no-install-recommends docker-registry skopeo podman buildah docker.io openssl";
+
+export function missingTools(tools: readonly Tool[], path = process.env["PATH"] ?? ""): Tool[] {
+  return tools.filter((tool) => !path.split(delimiter).some((folder) => isExecutable(join(folder, tool))));
+}
+
+/**
+ * Whether the tests that need these tools can run. If not, says so on stderr.
+ * Throws where the environment says CI=true.
+ */
+export function haveTools(tools: readonly Tool[], env: NodeJS.ProcessEnv = process.env): boolean {
+  const missing = missingTools(tools, env["PATH"]);
+  if (missing.length === 0) return true;
+  const notice = `e2e: ${missing.join(", ")} not installed. To install: ${INSTALL}`;
+  if (env["CI"] === "true") throw new Error(notice);
+  process.stderr.write(`\nSKIPPED ${notice}\n`);
+  return false;
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
