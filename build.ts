@@ -3,8 +3,10 @@
  * CommonJS, since it starts some 10 ms earlier than the same as ESM.
  */
 
-import { copyFileSync, existsSync, mkdirSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, rmSync } from "node:fs";
+import { dirname, isAbsolute, join, relative } from "node:path";
 import { build } from "esbuild";
+import { loadConfig } from "./shared/config/load.ts";
 
 rmSync("dist", { recursive: true, force: true });
 mkdirSync("dist");
@@ -21,5 +23,19 @@ await build({
   keepNames: true,
   legalComments: "linked",
 });
+
+/** The policy, checked before it ships, and the key sets that it pins. */
 const policy = process.env["BROKER_CONFIG"] ?? "broker.yaml";
-if (existsSync(policy)) copyFileSync(policy, "dist/broker.yaml");
+const config = loadConfig(policy);
+copyFileSync(policy, "dist/broker.yaml");
+for (const issuer of config.issuers.values()) {
+  if (issuer.provider === "alibaba" || issuer.keys.from !== "file") continue;
+  const path = relative(".", issuer.keys.path);
+  if (path.startsWith("..") || isAbsolute(issuer.keys.path)) {
+    throw new Error(
+      `${policy}: issuer ${issuer.name}: jwks_file must lie beside or below the policy, to be in the package`,
+    );
+  }
+  mkdirSync(join("dist", dirname(path)), { recursive: true });
+  copyFileSync(join(dirname(policy), path), join("dist", path));
+}

@@ -188,7 +188,10 @@ const grant = z
   })
   .check(
     z.meta({
-      oneOf: [{ required: ["issuer", "when"] }, { required: ["api_key"], properties: { when: false } }],
+      oneOf: [
+        { required: ["issuer", "when"], properties: { api_key: false } },
+        { required: ["api_key"], properties: { issuer: false, when: false } },
+      ],
     }),
   );
 

@@ -159,19 +159,25 @@ function whyNot(
   return { kind: "roles", matching };
 }
 
-/** Of grants that do not match, the one with the fewest failing conditions; then by name. */
+/**
+ * Of grants that do not match, the one that the caller has most to do with: one of whose conditions some hold, then with the
+ * fewest that fail, then with the most that hold, then by name.
+ */
 function nearestMiss(principal: Principal, grants: readonly Grant[]): NearMiss | undefined {
-  const misses = grants.map((grant) => {
+  const misses = grants.flatMap((grant) => {
     const failing = grant.when.filter((condition) => !holds(condition, principal.claims));
-    return { grant, failing };
+    const held = grant.when.length - failing.length;
+    const [failed] = failing;
+    return failed === undefined ? [] : [{ grant, failed, failing: failing.length, held }];
   });
-  const nearest = misses.sort((a, b) => a.failing.length - b.failing.length || byName(a.grant, b.grant))[0];
-  const failed = nearest?.failing[0];
-  if (nearest === undefined || failed === undefined) return undefined;
-  return {
-    grant: nearest.grant,
-    failed,
-    actual: claimValue(principal.claims, failed.claim),
-    held: nearest.grant.when.length - nearest.failing.length,
-  };
+  const nearest = misses.sort(
+    (a, b) =>
+      Number(a.held === 0) - Number(b.held === 0) ||
+      a.failing - b.failing ||
+      b.held - a.held ||
+      byName(a.grant, b.grant),
+  )[0];
+  if (nearest === undefined) return undefined;
+  const { grant, failed, held } = nearest;
+  return { grant, failed, held, actual: claimValue(principal.claims, failed.claim) };
 }

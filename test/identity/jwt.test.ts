@@ -189,11 +189,7 @@ describe("the claims", () => {
     expect(await refusal(sign(rest))).toMatchObject({ code: "invalid_token", message: expect.stringContaining(name) });
   });
 
-  test.each([
-    ["", "sub"],
-    [1, "sub"],
-    [null, "sub"],
-  ])("a sub of %j names nobody", async (sub) => {
+  test.each(["", 1, null, ["job"]])("a sub of %j names nobody", async (sub) => {
     expect((await refusal(sign({ ...claims, sub }))).code).toBe("invalid_token");
   });
 

@@ -11,10 +11,13 @@ import type { Health } from "./health.ts";
 const LONGEST_WAIT_MS = 10_000;
 
 export function lifecycleRoutes(app: Broker["app"], health: Health, warm: () => Promise<void>): void {
-  let warmed: Promise<void> | undefined;
+  let warming: Promise<void> | undefined;
+  // Once at a time, not once: an instance is also initialized when it thaws.
   app.post("/initialize", async (c) => {
-    warmed ??= warm();
-    await warmed;
+    warming ??= warm().finally(() => {
+      warming = undefined;
+    });
+    await warming;
     return c.json({ status: "initialized" });
   });
   app.get("/pre-stop", async (c) => {

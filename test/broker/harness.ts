@@ -1,0 +1,171 @@
+/**
+ * A broker over real HTTP between the stand-in cloud and a real OpenID provider, all in this process, with its clock and its
+ * log in the test's hands. When it is closed, everything it logged and every error it answered has been searched for secrets.
+ */
+
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { getRequestListener } from "@hono/node-server";
+import { type Broker, broker, type Outside } from "../../functions/broker/app.ts";
+import { jsonLog } from "../../shared/audit/log.ts";
+import { parseConfig } from "../../shared/config/load.ts";
+import { type Cloud, startCloud } from "../sandbox/cloud.ts";
+import { type Issuer, startIssuer } from "../sandbox/issuer.ts";
+
+export const AUDIENCE = "https://acr-broker.example.com";
+const FUNCTION_ROLE = "acs:ram::1234567890123456:role/acr-token-broker";
+
+/** The policy of most tests; `ci` is the provider, `quiet` an issuer that nothing answers for. */
+export function policy(cloudUrl: string, issuerUrl: string): string {
+  return `
+version: 1
+audience: ${AUDIENCE}
+registries:
+  prod: { instance_id: cri-abc123, region: cn-hangzhou, account_id: "1234567890123456", endpoints: [acme-registry.cn-hangzhou.cr.aliyuncs.com, acme-registry-vpc.cn-hangzhou.cr.aliyuncs.com] }
+  lost: { instance_id: cri-lost, region: cn-hangzhou, account_id: "1234567890123456", endpoints: [lost.example.com] }
+issuers:
+  ci: { provider: generic, issuer: "${issuerUrl}" }
+  quiet: { provider: generic, issuer: "http://127.0.0.1:2" }
+grants:
+  web-main:
+    issuer: ci
+    when: { sub: job, ref: refs/heads/main }
+    registry: prod
+    allow: ["repository:web/*:pull,push", "repository:base/*:pull"]
+    role_arn: acs:ram::1234567890123456:role/acr-web
+    max_ttl: 1800
+    create_repository: true
+  base-pull: { issuer: ci, when: { sub: job }, registry: prod, allow: ["repository:base/*:pull"], role_arn: "acs:ram::1234567890123456:role/acr-base", max_ttl: 900 }
+  untrusting: { issuer: ci, when: { sub: untrusting }, registry: prod, allow: ["repository:web/*:pull"], role_arn: "acs:ram::1234567890123456:role/acr-untrusting", max_ttl: 900 }
+  limited: { issuer: ci, when: { sub: limited }, registry: prod, allow: ["repository:base/*:pull"], role_arn: "acs:ram::1234567890123456:role/acr-limited", max_ttl: 900 }
+  sharing: { issuer: ci, when: { sub: sharer }, registry: prod, allow: ["repository:web/sharing:pull"], role_arn: "acs:ram::1234567890123456:role/acr-web", max_ttl: 1800 }
+  lost: { issuer: ci, when: { sub: job }, registry: lost, allow: ["repository:web/*:pull"], role_arn: "acs:ram::1234567890123456:role/acr-web", max_ttl: 900 }
+alibaba: { sts_endpoint: "${cloudUrl}", cr_endpoint: "${cloudUrl}" }
+`;
+}
+
+export interface Harness {
+  readonly url: string;
+  readonly cloud: Cloud;
+  readonly issuer: Issuer;
+  readonly broker: Broker;
+  /** Every line logged so far, parsed. */
+  logged(): Record<string, unknown>[];
+  /** Every line logged, and every error answered, as it was sent. */
+  readonly output: string[];
+  /** Set to move the broker's clock, and the issuer's; the cloud keeps real time, as the vendor's SDK does. */
+  clock: { aheadMs: number };
+  readonly keysExpired: { count: number };
+  mint(claims?: Record<string, unknown>): Promise<string>;
+  /** One request; an answer of 400 or more is kept for the search. */
+  request(path: string, init?: RequestInit): Promise<Response>;
+  /** `POST /v1/token` with JSON. */
+  ask(fields: unknown, token?: string, headers?: Record<string, string>): Promise<Response>;
+  close(): Promise<void>;
+}
+
+/** What `POST /v1/token` answers, well or ill. */
+export interface Answer {
+  readonly password: string;
+  readonly username: string;
+  readonly expires_in: number;
+  readonly expires_at: string;
+  readonly refresh_after: string;
+  readonly token_fingerprint: string;
+  readonly status: number;
+  readonly code: string;
+  readonly detail: string;
+}
+
+export async function read(response: Response): Promise<Answer> {
+  return (await response.json()) as Answer;
+}
+
+export interface HarnessOptions {
+  readonly policy?: (cloudUrl: string, issuerUrl: string) => string;
+  readonly environment?: (keys: Record<string, string>) => Record<string, string>;
+}
+
+export async function startHarness(options: HarnessOptions = {}): Promise<Harness> {
+  const cloud = await startCloud();
+  const clock = { aheadMs: 0 };
+  const now = () => new Date(Date.now() + clock.aheadMs);
+  const issuer = await startIssuer({ audience: AUDIENCE, now });
+  const config = parseConfig((options.policy ?? policy)(cloud.url, issuer.url), {
+    file: "broker.yaml",
+    readFile: (path) => {
+      throw new Error(`no file ${path}`);
+    },
+  });
+  const role = cloud.functionRoleKeys(FUNCTION_ROLE);
+  const keys = {
+    ALIBABA_CLOUD_ACCESS_KEY_ID: role.accessKeyId,
+    ALIBABA_CLOUD_ACCESS_KEY_SECRET: role.accessKeySecret,
+    ALIBABA_CLOUD_SECURITY_TOKEN: role.securityToken,
+  };
+  const output: string[] = [];
+  const lines: string[] = [];
+  const tokens: string[] = [];
+  const keysExpired = { count: 0 };
+  let ids = 0;
+  const outside: Outside = {
+    now,
+    sleep: async () => {},
+    random: () => 0.5,
+    fetch,
+    environment: options.environment?.(keys) ?? keys,
+    newRequestId: () => `request-${++ids}`,
+    log: jsonLog((line) => {
+      lines.push(line);
+      output.push(line);
+    }, now),
+    onKeysExpired: () => keysExpired.count++,
+  };
+  const made = broker(config, "0.0.0-test", outside);
+  const server = createServer(
+    { maxHeaderSize: 32 * 1024 },
+    getRequestListener(made.app.fetch, { overrideGlobalObjects: false }),
+  );
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+
+  async function request(path: string, init?: RequestInit): Promise<Response> {
+    const response = await fetch(url + path, init);
+    if (response.status >= 400) output.push(await response.clone().text(), ...response.headers.values());
+    return response;
+  }
+  async function mint(claims: Record<string, unknown> = {}): Promise<string> {
+    const token = await issuer.mint({ sub: "job", ref: "refs/heads/main", ...claims });
+    tokens.push(token);
+    return token;
+  }
+
+  return {
+    url,
+    cloud,
+    issuer,
+    broker: made,
+    logged: () => lines.map((line) => JSON.parse(line) as Record<string, unknown>),
+    output,
+    clock,
+    keysExpired,
+    mint,
+    request,
+    ask: async (fields, token, headers = {}) =>
+      request("/v1/token", {
+        method: "POST",
+        headers: { authorization: `Bearer ${token ?? (await mint())}`, "content-type": "application/json", ...headers },
+        body: JSON.stringify(fields),
+      }),
+    close: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      const secrets = [...cloud.secrets(), ...tokens.map((token) => token.split(".")[2] as string)];
+      await Promise.all([cloud.close(), issuer.close()]);
+      const leaked = secrets.filter((secret) => output.some((text) => text.includes(secret)));
+      if (leaked.length > 0) throw new Error(`${leaked.length} secrets were found in logs or errors`);
+    },
+  };
+}
