@@ -61,7 +61,14 @@ export async function startRig(createBrokered: (cloud: Cloud) => Brokered = brok
   });
   const data = join(root, "registry");
   const config = registryConfig(data, `${cloud.url}/token`, certificateFile);
-  const registry = await startDebianRegistry(root, config);
+  const removeRest = async () => {
+    await cloud.close();
+    await rm(root, { recursive: true, force: true });
+  };
+  const registry = await startDebianRegistry(root, config).catch(async (error: unknown) => {
+    await removeRest();
+    throw error;
+  });
 
   let folders = 0;
   return {
@@ -89,8 +96,7 @@ export async function startRig(createBrokered: (cloud: Cloud) => Brokered = brok
       ),
     close: async () => {
       await stop(registry.child);
-      await cloud.close();
-      await rm(root, { recursive: true, force: true });
+      await removeRest();
     },
   };
 }
