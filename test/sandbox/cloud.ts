@@ -8,6 +8,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { ACR_VERSION, createRegistry, type RegistryLogin } from "./acr.ts";
 import { ApiError, type Body, errorBody, send } from "./answer.ts";
+import { type ApiName, createFaults, createThrottle, type Fault } from "./faults.ts";
 import { createGate } from "./gate.ts";
 import { type Caller, createKeyring } from "./keyring.ts";
 import { trusts } from "./ram.ts";
@@ -16,6 +17,7 @@ import { assumeRole, getCallerIdentity, STS_VERSION } from "./sts.ts";
 import { defaultWorld, findRole, type World } from "./world.ts";
 
 export type { RegistryLogin } from "./acr.ts";
+export type { ApiName, Fault } from "./faults.ts";
 
 export interface CloudOptions {
   readonly port?: number;
@@ -35,16 +37,6 @@ export type HttpHandler = (
   response: ServerResponse,
   cloud: Cloud,
 ) => boolean | Promise<boolean>;
-
-export type ApiName = "AssumeRole" | "GetCallerIdentity" | "GetAuthorizationToken";
-
-/** A scripted failure: an answer of one's own, no answer at all, a broken connection, or a late but true answer. */
-export type Fault =
-  | { readonly status: number; readonly code: string; readonly message?: string }
-  | { readonly status: number; readonly body: string }
-  | { readonly delayMs: number }
-  | "hang"
-  | "reset";
 
 export interface ApiCall {
   readonly api: string;
@@ -95,8 +87,8 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
   const registry = createRegistry(world, now);
   const gate = createGate(keyring);
   const calls: ApiCall[] = [];
-  const faults: { readonly api: string; readonly fault: Fault }[] = [];
-  const throttle = createThrottle(options.assumeRolePerSecond ?? Number.POSITIVE_INFINITY);
+  const faults = createFaults();
+  const throttle = createThrottle(options.assumeRolePerSecond);
 
   const server = createServer((request, response) => {
     serve(request, response).catch(() => response.destroy());
@@ -130,9 +122,7 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
       if (key === undefined) throw new Error(`${arn} does not exist`);
       return { accessKeyId: key.id, accessKeySecret: key.secret };
     },
-    failNext: (api, fault, times = 1) => {
-      for (let i = 0; i < times; i++) faults.push({ api, fault });
-    },
+    failNext: (api, fault, times = 1) => faults.add(api, fault, times),
     secrets: () => [...keyring.secrets(), ...registry.passwords()],
     close: () =>
       new Promise((resolve, reject) => {
@@ -170,8 +160,12 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
       call.api = signed.action;
       call.signature = signed.scheme;
       call.params = publicParams(signed);
-      if (await failAsTold(call, request, response)) return;
-      const body = await answer(signed, (caller) => {
+      const ended = await faults.strike(call.api, request, response);
+      if (ended !== undefined) {
+        call.code = ended;
+        return;
+      }
+      const body = answer(signed, (caller) => {
         call.callerArn = caller.arn;
       });
       call.accepted = body["IsSuccess"] !== false;
@@ -218,49 +212,13 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     throttle(caller.accountId, at);
     return assumeRole({ world, keyring, now: at, caller, params });
   }
-
-  /** Carries out a scripted failure; true when the request is dealt with. */
-  async function failAsTold(
-    call: { api: string; code?: string },
-    request: IncomingMessage,
-    response: ServerResponse,
-  ): Promise<boolean> {
-    const index = faults.findIndex((one) => one.api === call.api);
-    const fault = faults.splice(index, index < 0 ? 0 : 1)[0]?.fault;
-    if (fault === undefined) return false;
-    if (fault === "hang" || fault === "reset") {
-      call.code = fault;
-      if (fault === "reset") request.socket.resetAndDestroy();
-      return true;
-    }
-    if ("delayMs" in fault) {
-      await new Promise((resolve) => setTimeout(resolve, fault.delayMs));
-      return false;
-    }
-    if ("code" in fault) throw new ApiError(fault.status, fault.code, fault.message ?? "Told to fail by the test.");
-    call.code = "body";
-    response.writeHead(fault.status, { "content-type": "text/html" }).end(fault.body);
-    return true;
-  }
 }
 
-/** "Request was denied due to user flow control": AssumeRole is limited by account, users and roles together. */
-function createThrottle(perSecond: number): (accountId: string, now: Date) => void {
-  const recent = new Map<string, number[]>();
-  return (accountId, now) => {
-    const calls = (recent.get(accountId) ?? []).filter((at) => at > now.getTime() - 1000);
-    if (calls.length >= perSecond) {
-      throw new ApiError(400, "Throttling.User", "Request was denied due to user flow control.");
-    }
-    recent.set(accountId, [...calls, now.getTime()]);
-  };
-}
-
-const PROTOCOL_PARAMETERS = new Set(
-  "Action Version Format AccessKeyId SecurityToken Signature SignatureMethod SignatureVersion SignatureNonce SignatureType Timestamp".split(
-    " ",
-  ),
-);
+/** Of the signature and the envelope; SecurityToken and Signature are secrets, the others say nothing of the call. */
+const PROTOCOL_PARAMETERS = new Set([
+  ...["Action", "Version", "Format", "Timestamp", "AccessKeyId", "SecurityToken"],
+  ...["Signature", "SignatureMethod", "SignatureVersion", "SignatureNonce", "SignatureType"],
+]);
 
 function publicParams(signed: SignedCall): Record<string, string> {
   return Object.fromEntries([...signed.params].filter(([name]) => !PROTOCOL_PARAMETERS.has(name)));

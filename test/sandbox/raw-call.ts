@@ -61,14 +61,14 @@ export function signAcs3(cloud: Cloud, ask: Ask): RawRequest {
   return resignAcs3(request, ask.keys);
 }
 
-/** Signs again after a change. */
-export function resignAcs3(request: RawRequest, keys: Keys): RawRequest {
+/** Signs again after a change; `bodyHash` as the signature's last line where it shall differ from the header's. */
+export function resignAcs3(request: RawRequest, keys: Keys, bodyHash?: string): RawRequest {
   const { authorization: _, ...headers } = request.headers;
   const signable = { method: request.method, pathname: "/", query: request.query, headers };
   const authorization = OpenApiUtil.getAuthorization(
     signable as Parameters<typeof OpenApiUtil.getAuthorization>[0],
     "ACS3-HMAC-SHA256",
-    headers["x-acs-content-sha256"] ?? "",
+    bodyHash ?? headers["x-acs-content-sha256"] ?? "",
     keys.accessKeyId,
     keys.accessKeySecret,
   );

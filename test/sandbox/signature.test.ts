@@ -169,6 +169,13 @@ describe("the gateway", () => {
     await expectRefusal(request, "SignatureDoesNotMatch");
   });
 
+  test("ACS3: a header that lies about the body is a wrong signature, though signed", async () => {
+    const request = signAcs3(cloud, { ...whoami, keys: user });
+    const trueHash = request.headers["x-acs-content-sha256"];
+    const headers = { ...request.headers, "x-acs-content-sha256": "0".repeat(64) };
+    await expectRefusal(resignAcs3({ ...request, headers }, user, trueHash), "SignatureDoesNotMatch");
+  });
+
   test("ACS3: a signed hash of another body is a wrong signature", async () => {
     const request = signAcs3(cloud, { ...whoami, keys: user, params: { A: "1" }, form: true });
     await expectRefusal({ ...request, body: "A=2" }, "SignatureDoesNotMatch");
