@@ -1,0 +1,315 @@
+/**
+ * Broken configurations, each one small step from a good one: none loads, and each is told with its line, its column and
+ * what to write instead. Where an editor with the JSON Schema can see it too, it does.
+ */
+
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { ConfigError, type ConfigProblem } from "../../shared/config/config.ts";
+import { parseConfig } from "../../shared/config/load.ts";
+import { editorSchema } from "../../shared/config/schema.ts";
+
+const GOOD = `\
+version: 1
+audience: https://acr-broker.example.com
+registries:
+  prod:
+    instance_id: cri-abc123
+    region: cn-hangzhou
+    account_id: "1234567890123456"
+    endpoints: [acme-registry.cn-hangzhou.cr.aliyuncs.com]
+issuers:
+  github:
+    provider: github
+    issuer: https://token.actions.githubusercontent.com
+    algorithms: [RS256]
+    replay: once
+    max_token_lifetime: 600
+  cluster:
+    provider: kubernetes
+    issuer: https://k8s.internal
+    jwks_file: ./jwks.json
+  ram:
+    provider: alibaba
+    accounts: ["1234567890123456"]
+grants:
+  web-main:
+    issuer: github
+    when:
+      repository_id: "123456"
+      ref: { any_of: [refs/heads/main, refs/heads/release] }
+      environment: { glob: "prod-*" }
+    registry: prod
+    allow: ["repository:web/*:pull,push", "repository:base/*:pull"]
+    role_arn: acs:ram::1234567890123456:role/acr-web
+    max_ttl: 1800
+    create_repository: false
+  nightly-pull:
+    api_key: nightly
+    registry: prod
+    allow: ["repository:tools/*:pull"]
+    role_arn: acs:ram::1234567890123456:role/acr-web
+    max_ttl: 900
+api_keys:
+  nightly:
+    sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    expires: 2027-06-30T00:00:00Z
+    cidrs: [10.0.0.0/8]
+alibaba:
+  sts_endpoint: https://sts-vpc.cn-hangzhou.aliyuncs.com
+`;
+
+/**
+ * `replaced` by `by` in GOOD gives a problem at `at` (line:column, a regular expression) that says `says`.
+ * "editor": the JSON Schema refuses it too.
+ */
+type Row = [replaced: string, by: string, at: string, says: string, seen?: "editor"];
+
+/** What the grant web-main stands on, all of it. */
+const WEB_MAIN = GOOD.slice(GOOD.indexOf("    issuer: github\n"), GOOD.indexOf("    registry: prod\n"));
+const PROD = GOOD.slice(GOOD.indexOf("  prod:\n"), GOOD.indexOf("issuers:\n"));
+const HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+const second = (name: string, lines: string) => `  ${name}:\n${lines.replace(/^/gm, "    ")}\n`;
+
+// biome-ignore format: a table reads by its rows
+const ROWS: Record<string, Row[]> = {
+  "the file as YAML": [
+    [GOOD, "", "1:1", "the file is empty; begin with version: 1"],
+    [GOOD, "# only a comment\n", "1:1", "the file is empty; begin with version: 1"],
+    [GOOD, "- version: 1\n", "1:1", "is not a map", "editor"],
+    ["  prod:\n", "\tprod:\n", "4:1", "a tab; indent and separate with spaces"],
+    ["version: 1", "version:\t1", "1:9", "a tab; indent and separate with spaces"],
+    ["[RS256]", "[RS256", "14:5", "not YAML: Flow sequence"],
+    ["region: cn-hangzhou", "region: cn: hangzhou", "6:13", "put text that holds one in quotes"],
+    ["issuer: github\n", 'issuer: "github\n', "25:20", "not YAML: Missing closing"],
+    ["    region:", "   region:", "6:1", "not YAML"],
+    ["version: 1\n", "version: 1\n---\n", "2:1", "must hold exactly one"],
+    ["version: 1\n", "%YAML 1.1\n---\nversion: 1\n", "1:1", "take it out"],
+    ["audience: https", "version: 1\naudience: https", "2:1", "stands twice in one map, first on line 1; keep one"],
+    ['    registry: prod\n    allow: ["repository:web', '    registry: &r prod\n    allow: ["repository:web', "30:18", "take it out"],
+    ["region: cn-hangzhou", "region: *anchor", "6:13", "an alias (*anchor); write the value out"],
+    ['glob: "prod-*"', "glob: *-prod", "29:28", "in quotes if it is text that begins with *"],
+    ['"1234567890123456"\n    endpoints', "!!str 1234567890123456\n    endpoints", "7:23", "a YAML tag"],
+    ["region: cn-hangzhou", "region: !secret cn-hangzhou", "6:21", "a YAML tag"],
+    ["    region: cn-hangzhou", "    <<: { region: cn-hangzhou }", "6:5", "a merge key (<<); write the keys out"],
+    ["  web-main:", "  __proto__:", "24:3", '"__proto__" is reserved; use another name'],
+    ["  web-main:", "  constructor:", "24:3", '"constructor" is reserved; use another name'],
+    ["  web-main:", "  2024:", "24:3", "the key 2024 is not text; write it in quotes"],
+    ["  web-main:", "  ? [a]\n  :", "24:5", "a key must be plain text"],
+    ['glob: "prod-*"', `glob: ${"[".repeat(20)}${"]".repeat(20)}`, "29:40", "nested over 16 levels deep"],
+    ['glob: "prod-*"', `glob: ${"[".repeat(5000)}`, "29:\\d+", "nested over 16 levels deep"],
+    [GOOD, `${GOOD}#${"x".repeat(4 * 1024 * 1024)}`, "1:1", "over 4 MiB"],
+  ],
+  "keys and kinds": [
+    ["audience: https", "audince: https", "2:1", "did you mean audience?", "editor"],
+    ["    region:", "    regoin:", "6:5", "did you mean region?", "editor"],
+    ["    max_ttl: 1800", "    max_ttl: 1800\n    ttl: 900", "34:5", "known are issuer, api_key, when", "editor"],
+    ["version: 1", "version: 2", "1:10", "write 1", "editor"],
+    ["version: 1", 'version: "1"', "1:10", "write 1", "editor"],
+    ['account_id: "1234567890123456"', "account_id: 1234567890123456", "7:17", 'write it in quotes: "1234567890123456"', "editor"],
+    ['repository_id: "123456"', "repository_id: 0123", "27:22", 'write it in quotes: "0123"', "editor"],
+    ['repository_id: "123456"', "repository_id: true", "27:22", 'write it in quotes: "true"', "editor"],
+    ['repository_id: "123456"', "repository_id:", "27:7", "has no value; write text for an exact value", "editor"],
+    ['repository_id: "123456"', 'repository_id: ["1"]', "27:22", "write text for an exact value, { any_of", "editor"],
+    ["max_ttl: 1800", 'max_ttl: "1800"', "33:14", "900 to 3600 seconds, without quotes", "editor"],
+    ["max_ttl: 1800", "max_ttl: 1800.5", "33:14", "is not a whole number", "editor"],
+    ["create_repository: false", "create_repository: no", "34:24", "write one of them, without quotes", "editor"],
+    ['["1234567890123456"]', '"1234567890123456"', "22:15", "is not a list", "editor"],
+    ["  github:\n    provider: github", "  github: yes\n  other:\n    provider: github", "10:11", "is not a map", "editor"],
+    ["  web-main:", "  Web_Main:", "24:3", "is no name; write lower-case letters", "editor"],
+    ["  web-main:", "  ../web:", "24:3", "is no name; write lower-case letters", "editor"],
+    ["  prod:", `  ${"a".repeat(64)}:`, "4:3", "63 at most", "editor"],
+  ],
+  "nothing where something must be": [
+    ["[acme-registry.cn-hangzhou.cr.aliyuncs.com]", "[]", "8:16", "an empty list; name at least one", "editor"],
+    ["[RS256]", "[]", "13:17", "an empty list", "editor"],
+    ["[refs/heads/main, refs/heads/release]", "[]", "28:22", "an empty list", "editor"],
+    ["[10.0.0.0/8]", "[]", "45:12", "an empty list", "editor"],
+    ["{ any_of: [refs/heads/main, refs/heads/release] }", "{}", "28:12", "exactly one of any_of and glob", "editor"],
+    ['"123456"', '""', "27:22", "is empty; write the value that the claim must have", "editor"],
+    ["https://acr-broker.example.com", '""', "2:11", "is empty; write what callers put into their tokens", "editor"],
+    ["./jwks.json", '""', "19:16", "is empty; name the file", "editor"],
+    [GOOD.slice(GOOD.indexOf("  sts_endpoint")), "  {}\n", "47:3", "an empty map", "editor"],
+    [GOOD.slice(GOOD.indexOf("grants:\n"), GOOD.indexOf("api_keys:")), "grants: {}\n", "23:9", "an empty map", "editor"],
+    [GOOD.slice(GOOD.indexOf("grants:\n"), GOOD.indexOf("api_keys:")), "grants:\n", "23:1", "has no value", "editor"],
+    ["  web-main:\n", "  empty:\n  web-main:\n", "24:3", "has no value; write { issuer", "editor"],
+  ],
+  "twice where once is enough": [
+    ["[RS256]", "[RS256, RS256]", "13:25", "stands in the list already; keep one", "editor"],
+    ["refs/heads/release]", "refs/heads/main]", "28:40", "stands in the list already; keep one", "editor"],
+    ['"repository:base/*:pull"]', '"repository:web/*:push,pull"]', "31:43", "stands in the list already; keep one"],
+    [PROD, PROD + PROD.replace("prod:", "copy:"), "13:17", "is already registries.prod.endpoints[0]; one host belongs to one registry"],
+    ["https://k8s.internal", "https://token.actions.githubusercontent.com", "18:13", "is already issuers.github.issuer; one iss must select exactly one"],
+    ["grants:\n", `${second("ram-too", 'provider: alibaba\naccounts: ["1234567890123456"]')}grants:\n`, "25:16", "one account must select exactly one issuer"],
+    ["alibaba:\n", `${second("weekly", `sha256: ${HASH}\nexpires: 2027-06-30T00:00:00Z`)}alibaba:\n`, "47:13", "the same is already api_keys.nightly.sha256"],
+    ["    jwks_file: ./jwks.json\n", "    jwks_file: ./jwks.json\n    jwks_uri: https://k8s.internal/keys\n", "20:5", "keep one of the two", "editor"],
+    ["    api_key: nightly\n", "    api_key: nightly\n    issuer: github\n", "36:5", "a grant is for one of the two", "editor"],
+    ['{ glob: "prod-*" }', '{ glob: "prod-*", any_of: [prod] }', "29:20", "exactly one of any_of and glob", "editor"],
+  ],
+  "names that lead nowhere": [
+    ["    issuer: github\n", "    issuer: gihtub\n", "25:13", '"gihtub" is not in issuers; did you mean github?'],
+    ["    issuer: github\n", "    issuer: jenkins\n", "25:13", "known are github, cluster, ram"],
+    ["    issuer: github\n", "    issuer: toString\n", "25:13", "known are github, cluster, ram"],
+    ["api_key: nightly", "api_key: weekly", "36:14", "known are nightly"],
+    ['registry: prod\n    allow: ["repository:web', 'registry: pord\n    allow: ["repository:web', "30:15", "did you mean prod?"],
+    ["    api_key: nightly\n", "", "35:3", "write the name of a configured issuer, or api_key", "editor"],
+    ["    api_key: nightly\n", '    api_key: nightly\n    when: { sub: "x" }\n', "37:5", "has no claims; take it out", "editor"],
+    ["    api_key: nightly\n", "    issuer: github\n", "35:3", "it would be for everyone whom the issuer knows", "editor"],
+  ],
+  "registries and roles": [
+    ["cri-abc123", "abc123", "5:18", "cri- and lower-case letters or digits", "editor"],
+    ["region: cn-hangzhou", "region: Hangzhou", "6:13", "such as cn-hangzhou", "editor"],
+    ['account_id: "1234567890123456"', 'account_id: "12345"', "7:17", "16 digits in quotes", "editor"],
+    ["[acme-registry.", "[https://acme-registry.", "8:17", "without https:// or a path"],
+    ["cr.aliyuncs.com]", "cr.aliyuncs.com/web]", "8:17", "without https:// or a path"],
+    ["[acme-registry.", "[ACME-registry.", "8:17", "in lower case"],
+    ["cr.aliyuncs.com]", "cr.aliyuncs.com:70000]", "8:17", "write host or host:port"],
+    ["acs:ram::1234567890123456:role/acr-web\n    max_ttl: 1800", "acr-web\n    max_ttl: 1800", "32:15", "acs:ram::<16 digits>:role/<name>", "editor"],
+    ["role/acr-web\n    max_ttl: 1800", "role/acr-*\n    max_ttl: 1800", "32:15", "acs:ram::<16 digits>:role/<name>", "editor"],
+    ["max_ttl: 1800", "max_ttl: 60", "33:14", "STS gives nothing shorter", "editor"],
+    ["max_ttl: 1800", "max_ttl: 43200", "33:14", "write 900 to 3600", "editor"],
+    ["repository:web/*:pull,push", "repository:web/*:delete", "31:13", "the actions are pull, push and pull,push"],
+    ["repository:web/*:pull,push", "repository:*/*:pull", "31:13", "a namespace must be written out"],
+    ["repository:web/*:pull,push", "repository:web/app-*:pull", "31:13", "it may only stand alone"],
+    ["repository:web/*:pull,push", "web/app", "31:13", "write repository:<namespace>/<repository>"],
+    ["https://sts-vpc.cn-hangzhou.aliyuncs.com", "https://sts-vpc.cn-hangzhou.aliyuncs.com/", "47:17", "only the scheme, host and port"],
+    ["https://sts-vpc.cn-hangzhou.aliyuncs.com", "http://sts-vpc.cn-hangzhou.aliyuncs.com", "47:17", "is not https"],
+  ],
+  issuers: [
+    ["provider: github", "provider: githib", "11:15", "write one of github, gitlab, kubernetes, generic, alibaba", "editor"],
+    ["provider: github", "provider: generic", "11:15", "write github, which knows what its callers can choose"],
+    ["[RS256]", "[HS256]", "13:18", "anyone could make an HS256 signature", "editor"],
+    ["[RS256]", "[none]", "13:18", "none is no signature", "editor"],
+    ["replay: once", "replay: bind", "14:13", "write one of once, off", "editor"],
+    ["replay: once", "replay: { count: 3 }", "14:13", "write one of once, off", "editor"],
+    ["max_token_lifetime: 600", "max_token_lifetime: 5", "15:25", "60 to 86400 (seconds)", "editor"],
+    ["max_token_lifetime: 600", "max_token_lifetime: 31536000", "15:25", "60 to 86400 (seconds)", "editor"],
+    ["https://k8s.internal", "http://k8s.internal", "18:13", "http is for this machine alone"],
+    ["https://k8s.internal", "http://127.0.0.1.evil.example", "18:13", "http is for this machine alone"],
+    ["https://k8s.internal", "http://localhost.evil.example", "18:13", "http is for this machine alone"],
+    ["https://k8s.internal", "k8s.internal", "18:13", "write https://host[:port][/path]"],
+    ["https://k8s.internal", "https://user@k8s.internal", "18:13", "without user, query, fragment or *"],
+    ["https://k8s.internal", "https://k8s.internal?x=1", "18:13", "without user, query, fragment or *"],
+    ["https://k8s.internal", '"https://k8s.internal#x"', "18:13", "without user, query, fragment or *"],
+    ["https://k8s.internal", '"https://*.internal"', "18:13", "without user, query, fragment or *"],
+    ["jwks_file: ./jwks.json", "jwks_uri: http://k8s.internal/keys", "19:15", "is not https"],
+    ["./jwks.json", "./missing.json", "19:16", '"./missing.json" cannot be read (ENOENT)'],
+    ["./jwks.json", "./text.json", "19:16", "is not JSON; write a JWK Set"],
+    ["./jwks.json", "./null.json", "19:16", 'write {"keys": [...]} with 1 to 50 public keys'],
+    ["./jwks.json", "./none.json", "19:16", "with 1 to 50 public keys"],
+    ["./jwks.json", "./many.json", "19:16", "with 1 to 50 public keys"],
+    ["./jwks.json", "./large.json", "19:16", "over 64 KiB"],
+    ["./jwks.json", "./strings.json", "19:16", "each is an object with a kty"],
+    ["./jwks.json", "./private.json", "19:16", "keep only public keys in it"],
+    ["./jwks.json", "./shared.json", "19:16", "keep only public keys in it"],
+    ["https://acr-broker.example.com", '"https://*.example.com"', "2:11", "has white space or a * in it"],
+    ["https://acr-broker.example.com", "acr broker", "2:11", "has white space or a * in it"],
+  ],
+  conditions: [
+    ['"123456"', '"1234*"', "27:22", 'write { glob: "1234*" }'],
+    ["refs/heads/main,", '"refs/heads/*",', "28:23", 'write { glob: "refs/heads/*" }'],
+    ['"prod-*"', '"prod"', "29:28", 'write it as an exact value: "prod"'],
+    ['"prod-*"', '"prod/**"', "29:28", "write one * for each segment"],
+    ['"prod-*"', '"prod-?*"', "29:28", "only * is special here"],
+    ['"prod-*"', '"prod-[ab]*"', "29:28", "only * is special here"],
+    ['"prod-*"', '"{prod,dev}-*"', "29:28", "only * is special here"],
+    ['"prod-*"', '"!prod-*"', "29:28", "only * is special here"],
+    ['"prod-*"', '"^prod-.*$"', "29:28", "only * is special here"],
+    ['"prod-*"', '"prod-*|dev-*"', "29:28", "only * is special here"],
+    ['"prod-*"', '" prod-*"', "29:28", "begins or ends with white space; take it out"],
+    ['"prod-*"', '"prod-*\\n"', "29:28", "has a control character or line break"],
+    ['"123456"', '"123456 "', "27:22", "begins or ends with white space; take it out"],
+    ['"123456"', '"123\\u0000456"', "27:22", "has a control character or line break"],
+    ["      repository_id:", '      "repository_*":', "27:7", "write the one claim that is meant"],
+  ],
+  "grants that strangers would also have": [
+    ['      repository_id: "123456"\n', "", "26:5", "(ref, environment); name repository_id or repository_owner_id"],
+    ['repository_id: "123456"', "repository_visibility: public", "26:5", "rests only on what any caller"],
+    ['repository_id: "123456"', 'aud: "https://acr-broker.example.com"', "26:5", "rests only on what any caller"],
+    ['repository_id: "123456"', 'job_workflow_sha: { glob: "*" }', "26:5", "rests only on what any caller"],
+    ['repository_id: "123456"', 'repository_id: { glob: "1234*" }', "27:30", "write out it whole"],
+    ['repository_id: "123456"', 'sub: { glob: "repo:acme*" }', "27:20", "as in repo:acme/*"],
+    ['repository_id: "123456"', 'sub: { glob: "repo:acme*/app:ref:refs/heads/main" }', "27:20", "as in repo:acme/*"],
+    ['repository_id: "123456"', 'sub: { glob: "*:acme/app:*" }', "27:20", "as in repo:acme/*"],
+    ['repository_id: "123456"', 'repository: { glob: "*/app" }', "27:27", "as in acme/*"],
+    ['repository_id: "123456"', 'repository_owner: { glob: "acme-*" }', "27:33", "would also admit strangers"],
+    [WEB_MAIN, '    issuer: cluster\n    when: { sub: { glob: "system:serviceaccount:*:ci" } }\n', "26:26", "as in system:serviceaccount:team-*:builder"],
+    [WEB_MAIN, "    issuer: cluster\n    when: { kubernetes.io.pod.name: ci }\n", "26:5", "name sub, or kubernetes.io.namespace"],
+    [WEB_MAIN, "    issuer: cluster\n    when: { kubernetes.io.serviceaccount.name: ci }\n", "26:5", "name sub, or kubernetes.io.namespace"],
+    [WEB_MAIN, "    issuer: ram\n    when: { session_name: ci }\n", "26:5", "name account_id with role_name"],
+  ],
+  "API keys": [
+    [HASH, HASH.slice(1), "43:13", "write the 64 lower-case hex digits", "editor"],
+    [HASH, HASH.toUpperCase(), "43:13", "write the 64 lower-case hex digits", "editor"],
+    [HASH, "abk_nightly_secret", "43:13", "write the 64 lower-case hex digits", "editor"],
+    ["2027-06-30T00:00:00Z", "2027-06-30", "44:14", "write one like 2027-06-30T00:00:00Z", "editor"],
+    ["2027-06-30T00:00:00Z", "2027-06-30T00:00:00", "44:14", "write one like 2027-06-30T00:00:00Z", "editor"],
+    ["2027-06-30T00:00:00Z", "2027-02-30T00:00:00Z", "44:14", "write one like 2027-06-30T00:00:00Z", "editor"],
+    ["10.0.0.0/8", "10.0.0.0", "45:13", "write one like 10.0.0.0/8"],
+    ["10.0.0.0/8", "10.0.0.0/33", "45:13", "write one like 10.0.0.0/8"],
+    ["10.0.0.0/8", "10.0.0.1/8", "45:13", "write the network's own address, or /32"],
+    ["10.0.0.0/8", '"2001:db8::1/32"', "45:13", "write the network's own address, or /128"],
+  ],
+};
+
+const FILES: Record<string, string> = {
+  "./jwks.json": '{"keys":[{"kty":"RSA","kid":"1","n":"x","e":"AQAB"}]}',
+  "./text.json": "-----BEGIN PUBLIC KEY-----",
+  "./null.json": "null",
+  "./none.json": '{"keys":[]}',
+  "./many.json": JSON.stringify({ keys: Array.from({ length: 51 }, () => ({ kty: "RSA" })) }),
+  "./large.json": JSON.stringify({ keys: [{ kty: "RSA", n: "x".repeat(64 * 1024) }] }),
+  "./strings.json": '{"keys":["x"]}',
+  "./private.json": '{"keys":[{"kty":"RSA","d":"canary"}]}',
+  "./shared.json": '{"keys":[{"kty":"oct","k":"canary"}]}',
+};
+
+function readFile(path: string): string {
+  const content = FILES[path];
+  if (content === undefined) throw Object.assign(new Error("no such file"), { code: "ENOENT" });
+  return content;
+}
+
+function problemsOf(text: string): readonly ConfigProblem[] {
+  try {
+    parseConfig(text, { file: "broker.yaml", readFile });
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+const seenByEditor = new Ajv2020({ strict: false, validateFormats: false }).compile(editorSchema());
+
+test("the good one is good", () => {
+  expect(problemsOf(GOOD)).toEqual([]);
+  expect(seenByEditor(parse(GOOD))).toBe(true);
+});
+
+for (const [subject, rows] of Object.entries(ROWS)) {
+  describe(subject, () => {
+    for (const [replaced, by, at, says, seen] of rows) {
+      test(`${brief(replaced)} → ${brief(by)}: ${says}`, () => {
+        expect(GOOD.split(replaced), "must stand once in the good one").toHaveLength(2);
+        const broken = GOOD.replace(replaced, () => by);
+
+        const problems = problemsOf(broken);
+
+        expect(problems.map(({ line, column, message }) => `${line}:${column} ${message}`)).toContainEqual(
+          expect.stringMatching(new RegExp(`^${at} .*${literally(says)}`)),
+        );
+        if (seen === "editor") expect(seenByEditor(parse(broken)), "seen by an editor").toBe(false);
+      });
+    }
+  });
+}
+
+function brief(text: string): string {
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+function literally(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+}

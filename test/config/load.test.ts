@@ -1,0 +1,290 @@
+/** What a good configuration becomes, and how a bad one is told. */
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parse, stringify } from "yaml";
+import { type BrokerConfig, ConfigError } from "../../shared/config/config.ts";
+import { loadConfig, parseConfig } from "../../shared/config/load.ts";
+import { editorSchema } from "../../shared/config/schema.ts";
+
+/** The example of the contract. */
+const CONTRACT = `\
+version: 1
+audience: https://acr-broker.example.com          # default audience for every issuer
+registries:
+  prod: { instance_id: cri-abc123, region: cn-hangzhou, account_id: "1234567890123456",
+          endpoints: [acme-registry.cn-hangzhou.cr.aliyuncs.com] }
+issuers:
+  github: { provider: github, issuer: https://token.actions.githubusercontent.com, algorithms: [RS256], replay: once }
+  cluster: { provider: kubernetes, issuer: https://k8s.internal, jwks_file: ./cluster-jwks.json }
+  ram: { provider: alibaba, accounts: ["1234567890123456"] }           # acs1 identities of these accounts only
+grants:
+  web-main:
+    issuer: github
+    when:
+      repository_id: "123456"                      # exact
+      ref: { any_of: [refs/heads/main, refs/heads/release] }
+      environment: { glob: "prod-*" }              # * stays within one segment: never crosses / : @
+    registry: prod
+    allow: ["repository:web/*:pull,push", "repository:base/*:pull"]
+    role_arn: acs:ram::1234567890123456:role/acr-web
+    max_ttl: 1800
+    create_repository: false                     # true adds cr:CreateRepository on exactly the repositories pushed to
+  builders:                                        # RAM identities
+    { issuer: ram, when: { account_id: "1234567890123456", role_name: ci-builder }, registry: prod, allow: ["repository:web/*:pull"], role_arn: acs:ram::1234567890123456:role/acr-web, max_ttl: 900 }
+  nightly-pull:
+    { api_key: nightly, registry: prod, allow: ["repository:base/*:pull"], role_arn: acs:ram::1234567890123456:role/acr-web, max_ttl: 900 }
+api_keys:                                          # sha256: hex digest of the whole key
+  nightly: { sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, expires: 2027-06-30T00:00:00Z, cidrs: [10.0.0.0/8] }
+alibaba:                                           # optional; for VPC endpoints, other partitions and the sandbox
+  sts_endpoint: http://127.0.0.1:9100
+  cr_endpoint: http://127.0.0.1:9100
+`;
+const KEY = { kty: "RSA", kid: "1", n: "x", e: "AQAB" };
+
+function load(text: string, keys: unknown[] = [KEY]): BrokerConfig {
+  return parseConfig(text, { file: "broker.yaml", readFile: () => JSON.stringify({ keys }) });
+}
+
+function complaintsOf(text: string): string[] {
+  try {
+    load(text);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message.split("\n");
+    throw error;
+  }
+  return [];
+}
+
+describe("the contract's example", () => {
+  const config = load(CONTRACT);
+
+  test("loads, with the defaults of its presets", () => {
+    expect(config.registries.get("prod")).toEqual({
+      name: "prod",
+      instanceId: "cri-abc123",
+      region: "cn-hangzhou",
+      accountId: "1234567890123456",
+      endpoints: ["acme-registry.cn-hangzhou.cr.aliyuncs.com"],
+    });
+    expect(config.issuers.get("github")).toEqual({
+      name: "github",
+      provider: "github",
+      issuer: "https://token.actions.githubusercontent.com",
+      audience: "https://acr-broker.example.com",
+      algorithms: ["RS256"],
+      keys: { from: "discovery" },
+      maxTokenLifetimeSeconds: 3600,
+      replay: "once",
+    });
+    expect(config.issuers.get("cluster")).toMatchObject({
+      keys: { from: "file", path: "./cluster-jwks.json", jwks: { keys: [KEY] } },
+      maxTokenLifetimeSeconds: 86_400,
+      replay: "off",
+    });
+    expect(config.issuers.get("ram")).toEqual({
+      name: "ram",
+      provider: "alibaba",
+      accounts: ["1234567890123456"],
+      audience: "https://acr-broker.example.com",
+    });
+    expect(config.apiKeys.get("nightly")).toMatchObject({
+      expires: new Date("2027-06-30T00:00:00Z"),
+      cidrs: ["10.0.0.0/8"],
+    });
+    expect(config.alibaba).toEqual({ stsEndpoint: "http://127.0.0.1:9100", crEndpoint: "http://127.0.0.1:9100" });
+  });
+
+  test("its grants come in the order of the file, each with its line", () => {
+    expect(config.grants.map(({ name, line }) => [name, line])).toEqual([
+      ["web-main", 11],
+      ["builders", 22],
+      ["nightly-pull", 24],
+    ]);
+    expect(config.grants[0]).toEqual({
+      name: "web-main",
+      holder: { issuer: "github" },
+      when: [
+        { claim: "repository_id", kind: "exact", value: "123456" },
+        { claim: "ref", kind: "any_of", values: ["refs/heads/main", "refs/heads/release"] },
+        { claim: "environment", kind: "glob", pattern: "prod-*" },
+      ],
+      registry: "prod",
+      allow: [
+        { namespace: "web", repository: "*", actions: ["pull", "push"] },
+        { namespace: "base", repository: "*", actions: ["pull"] },
+      ],
+      roleArn: "acs:ram::1234567890123456:role/acr-web",
+      maxTtlSeconds: 1800,
+      createRepository: false,
+      line: 11,
+    });
+    expect(config.grants[2]).toMatchObject({ holder: { apiKey: "nightly" }, when: [] });
+  });
+
+  test("nothing of it can be changed", () => {
+    const seen: object[] = [];
+    const visit = (value: unknown) => {
+      if (typeof value !== "object" || value === null) return;
+      seen.push(value);
+      for (const part of value instanceof Map ? value.values() : Object.values(value)) visit(part);
+    };
+    visit(config);
+    expect(seen.length).toBeGreaterThan(30);
+    expect(seen.filter((value) => !Object.isFrozen(value))).toEqual([]);
+  });
+
+  test("an editor sees nothing wrong in it", () => {
+    expect(new Ajv2020({ strict: false, validateFormats: false }).compile(editorSchema())(parse(CONTRACT))).toBe(true);
+  });
+});
+
+describe("fields that may be left out, and those that may not", () => {
+  /** Everything else is required, or something else needs it. */
+  const OPTIONAL = [
+    /^issuers\.cluster$/,
+    /^issuers\.\w+\.(algorithms|replay|jwks_file)$/,
+    /^grants\.[\w-]+$/,
+    /^grants\.web-main\.(create_repository|when\.(ref|environment))$/,
+    /^grants\.builders\.when\.\w+$/,
+    /^api_keys\.nightly\.cidrs$/,
+    /^alibaba$/,
+    /^alibaba\.\w+$/,
+  ];
+
+  for (const path of keysOf(parse(CONTRACT))) {
+    const isOptional = OPTIONAL.some((pattern) => pattern.test(path.join(".")));
+    test(`without ${path.join(".")} it ${isOptional ? "loads" : "does not load"}`, () => {
+      const content = parse(CONTRACT);
+      const holder = path.slice(0, -1).reduce((map, key) => map[key], content);
+      delete holder[path.at(-1) as string];
+
+      const complaints = complaintsOf(stringify(content));
+
+      if (isOptional) expect(complaints).toEqual([]);
+      else expect(complaints).not.toEqual([]);
+    });
+  }
+
+  function keysOf(value: unknown, above: readonly string[] = []): string[][] {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return [];
+    return Object.entries(value).flatMap(([key, part]) => [[...above, key], ...keysOf(part, [...above, key])]);
+  }
+});
+
+describe("how a bad file is told", () => {
+  test("every problem at once, in the order of the file, each beginning with FILE:LINE:COLUMN", () => {
+    const broken = CONTRACT.replace("version: 1", "version: 3")
+      .replace("algorithms: [RS256]", "algorithms: [HS256]")
+      .replace('repository_id: "123456" ', "repository_id: 123456 ")
+      .replace("    max_ttl: 1800\n", "")
+      .replace("registry: prod, allow: ", "registry: test, allow: ")
+      .replace("cidrs: [10.0.0.0/8]", "cidr: [10.0.0.0/8]");
+
+    expect(complaintsOf(broken).map((line) => line.replace(/;.*/, ""))).toEqual([
+      'broker.yaml:1:10: version: "3" is not known here',
+      'broker.yaml:7:97: issuers.github.algorithms[0]: "HS256" is not known here',
+      "broker.yaml:11:3: grants.web-main.max_ttl: is missing",
+      "broker.yaml:14:22: grants.web-main.when.repository_id: is a number to YAML",
+      'broker.yaml:22:95: grants.builders.registry: "test" is not in registries',
+      "broker.yaml:26:119: api_keys.nightly.cidr: is not known here",
+    ]);
+  });
+
+  test("what stands in the place of a key's digest is never shown", () => {
+    const digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    const numeric = "1234567890".repeat(6).concat("1234");
+    for (const broken of [
+      CONTRACT.replace(digest, "abk_nightly_canary"),
+      CONTRACT.replace(digest, digest.toUpperCase()),
+      CONTRACT.replace(digest, numeric),
+      CONTRACT.replace("nightly: {", `weekly: { sha256: ${digest}, expires: 2027-06-30T00:00:00Z }\n  nightly: {`),
+      CONTRACT.replace(/nightly: \{ sha.*/, "nightly: abk_nightly_canary"),
+      CONTRACT.replace(/nightly: \{ sha.*/, "nightly: [abk_nightly_canary]"),
+      CONTRACT.replace("  nightly: { sha", "  abk_nightly_canary: { sha"),
+      CONTRACT.replace("api_key: nightly", "api_key: abk_nightly_canary"),
+      CONTRACT.replace("expires: 2027", "expires: abk_nightly_canary"),
+    ]) {
+      const told = complaintsOf(broken).join("\n");
+      expect(told).not.toBe("");
+      expect(told).not.toMatch(/canary|9f86d08|9F86D08|1234567890123456789/);
+    }
+  });
+
+  test("a private key in a pinned key set is never shown", () => {
+    expect(() => load(CONTRACT, [{ ...KEY, d: "canary" }])).toThrow(
+      /^broker\.yaml:8:77: .*keep only public keys in it$/,
+    );
+  });
+});
+
+describe("what may be written", () => {
+  test.each([
+    ["issuer: https://k8s.internal", "issuer: http://127.0.0.1:9200"],
+    ["issuer: https://k8s.internal", "issuer: http://127.1.2.3/realm/ci"],
+    ["issuer: https://k8s.internal", 'issuer: "http://[::1]:9200"'],
+    ["issuer: https://k8s.internal", "issuer: http://localhost:9200"],
+    ["issuer: https://k8s.internal", "issuer: https://oidc.example.com:8443/id/ABC_1-2.3~x"],
+    ["jwks_file: ./cluster-jwks.json", "jwks_uri: https://k8s.internal/openid/v1/jwks"],
+    ["acme-registry.cn-hangzhou.cr.aliyuncs.com", "127.0.0.1:5000"],
+    ["10.0.0.0/8", '10.0.0.0/8, 192.0.2.7/32, "2001:db8::/32", "::1/128", 0.0.0.0/0'],
+    ["expires: 2027-06-30T00:00:00Z", 'expires: "2020-01-01T08:00:00.5+08:00"'],
+    ["role/acr-web\n", "role/Acr.Web_2\n"],
+    ['repository_id: "123456"', 'sub: { glob: "repo:acme/*:ref:refs/heads/*" }'],
+    ['repository_id: "123456"', 'sub: { glob: "repo:acme@42/app@7:*:*" }'],
+    ['repository_id: "123456"', 'repository: { glob: "acme/*" }'],
+    ['repository_id: "123456"', 'repository_owner: { any_of: ["acme", "Acme [x]? {y}"] }'],
+    ["web-main:", '"2024":'],
+  ])("%s → %s", (replaced, by) => {
+    expect(CONTRACT).toContain(replaced);
+    expect(complaintsOf(CONTRACT.replace(replaced, () => by))).toEqual([]);
+  });
+
+  test("a byte order mark and DOS line ends", () => {
+    expect(complaintsOf(`\ufeff${CONTRACT.replaceAll("\n", "\r\n")}`)).toEqual([]);
+  });
+});
+
+describe("files", () => {
+  let folder = "";
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), "broker-config-"));
+    writeFileSync(join(folder, "broker.yaml"), CONTRACT);
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  test("a pinned key set is found beside the configuration", () => {
+    const path = join(folder, "broker.yaml");
+    expect(() => loadConfig(path)).toThrow(
+      `${path}:8:77: issuers.cluster.jwks_file: "./cluster-jwks.json" cannot be read`,
+    );
+    writeFileSync(join(folder, "cluster-jwks.json"), JSON.stringify({ keys: [KEY] }));
+    expect(loadConfig(path).digest).toBe(load(CONTRACT).digest);
+  });
+
+  test("a file that is not there, is a folder, or is no text", () => {
+    const binary = join(folder, "binary.yaml");
+    writeFileSync(binary, Uint8Array.of(0x61, 0x3a, 0x20, 0xff));
+    const missing = join(folder, "missing.yaml");
+    expect(() => loadConfig(missing)).toThrow(`${missing}:1:1: cannot be read (ENOENT); name the file with --config`);
+    expect(() => loadConfig(folder)).toThrow(ConfigError);
+    expect(() => loadConfig(binary)).toThrow(ConfigError);
+  });
+
+  test("the example at the top of the repository loads, and an editor sees nothing wrong in it", () => {
+    const path = new URL("../../broker.yaml", import.meta.url).pathname;
+    expect(loadConfig(path).grants.length).toBeGreaterThan(1);
+    const isValid = new Ajv2020({ strict: false, validateFormats: false }).compile(editorSchema());
+    expect(isValid(parse(readFileSync(path, "utf8")))).toBe(true);
+  });
+
+  test("docs/broker.schema.json is up to date: UPDATE_SCHEMA=1 npx vitest run test/config && npx biome check --write docs", () => {
+    const file = new URL("../../docs/broker.schema.json", import.meta.url);
+    const current = JSON.stringify(editorSchema(), null, 2);
+    if (process.env["UPDATE_SCHEMA"]) writeFileSync(file, current);
+    expect(JSON.parse(readFileSync(file, "utf8"))).toEqual(JSON.parse(current));
+  });
+});
