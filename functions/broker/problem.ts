@@ -55,8 +55,10 @@ export function problem(error: unknown, requestId: string): Response {
 }
 
 function document(status: number, code: string, title: string, detail: string, requestId: string): Response {
-  return Response.json(
-    { type: `urn:acr-token-broker:problem:${code}`, title, status, detail, code, request_id: requestId },
-    { status, headers: { "content-type": "application/problem+json", "cache-control": "no-store" } },
-  );
+  const body = { type: `urn:acr-token-broker:problem:${code}`, title, status, detail, code, request_id: requestId };
+  // With an end of line: it is read in terminals.
+  return new Response(`${JSON.stringify(body)}\n`, {
+    status,
+    headers: { "content-type": "application/problem+json", "cache-control": "no-store" },
+  });
 }

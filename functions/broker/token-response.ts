@@ -18,7 +18,7 @@ export function tokenResponse(format: Format, granted: Granted): Response {
   const { credential } = granted;
   switch (format) {
     case "json":
-      return respond("application/json", JSON.stringify(jsonBody(granted)));
+      return respond("application/json", `${JSON.stringify(jsonBody(granted))}\n`);
     case "password":
       return respond("text/plain; charset=utf-8", credential.password);
     case "docker-config":

@@ -18,12 +18,12 @@ export function explainDenial(reason: DenyReason, principal: string): string {
       return "the request was refused";
     case "condition": {
       const { grant, failed, actual, held } = reason.nearest;
-      const expected =
+      const wanted = reason.scope === undefined ? "refused" : `${formatScope(reason.scope)} was refused`;
+      const must =
         held > 0
-          ? `it must be ${describeCondition(failed)}`
-          : "what it must be is told only to callers who meet another condition of the grant; ask the broker's operator";
-      const wanted = reason.scope === undefined ? "" : `${formatScope(reason.scope)} needs grant ${grant.name}: `;
-      return `${wanted}${describeActual(failed.claim, actual)}, and grant ${grant.name} does not take that: ${expected}`;
+          ? `, and must be ${describeCondition(failed)}`
+          : "; what it must be is told only to callers who meet another of its conditions: ask the broker's operator";
+      return `${wanted}; the nearest grant is ${grant.name}, whose condition on claim ${failed.claim} failed: the claim ${describeActual(actual)}${must}`;
     }
     case "scope": {
       const { scope, missing, matching } = reason;
@@ -37,13 +37,13 @@ export function explainDenial(reason: DenyReason, principal: string): string {
   }
 }
 
-function describeActual(claim: string, actual: ClaimValue): string {
+function describeActual(actual: ClaimValue): string {
   switch (actual.kind) {
     case "value":
-      return `claim ${claim} is ${quote(actual.text)}`;
+      return `is ${quote(actual.text)}`;
     case "absent":
-      return `there is no claim ${claim}`;
+      return "is not there";
     case "unusable":
-      return `claim ${claim} cannot be compared (${actual.why})`;
+      return `cannot be compared (${actual.why})`;
   }
 }

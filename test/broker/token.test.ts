@@ -404,7 +404,7 @@ const refusals: Refusal[] = [
     title: "a failed condition",
     status: 403,
     code: "access_denied",
-    detail: 'claim ref is "refs/heads/evil"',
+    detail: 'claim ref failed: the claim is "refs/heads/evil"',
     send: async () => h.ask({ registry: "prod", scope }, await h.mint({ ref: "refs/heads/evil" })),
   },
   {

@@ -42,8 +42,8 @@ for (const tool of ["skopeo", "podman", "buildah"] as const) {
     let client: Client;
 
     /** A client that has just logged in with credentials for these scopes. */
-    async function loggedIn(scopes: readonly string[]): Promise<Client> {
-      expectSuccess(await client.login(rig.debianRegistry, await rig.brokered(scopes)));
+    async function loggedIn(scopes: readonly string[], publishes?: "base"): Promise<Client> {
+      expectSuccess(await client.login(rig.debianRegistry, await rig.brokered(scopes, publishes)));
       return client;
     }
 
@@ -78,7 +78,7 @@ for (const tool of ["skopeo", "podman", "buildah"] as const) {
 
     test("is refused a pull from another repository", async () => {
       const reference = `${rig.debianRegistry}/base/alpine:${tool}`;
-      await loggedIn(["repository:base/alpine:pull,push"]);
+      await loggedIn(["repository:base/alpine:pull,push"], "base");
       expectSuccess(await client.push(layout, reference));
 
       await loggedIn(PULL_PUSH);
@@ -87,7 +87,7 @@ for (const tool of ["skopeo", "podman", "buildah"] as const) {
 
     test("is refused everything after expiry", async () => {
       const reference = `${rig.debianRegistry}/web/app:${tool}-expired`;
-      const credentials = await rig.brokered(PULL_PUSH, 900);
+      const credentials = await rig.brokered(PULL_PUSH);
       expectSuccess(await client.login(rig.debianRegistry, credentials));
       expectSuccess(await rig.later(880, () => client.push(layout, reference)));
 
@@ -148,8 +148,11 @@ describe.skipIf(without("docker"))("the Docker CLI without a daemon", () => {
     const layout = await rig.folder();
     const written = await writeImage(layout, "docker");
     const skopeo = createSkopeo(await rig.folder());
-    for (const repository of ["web/app", "base/alpine"]) {
-      await skopeo.login(rig.debianRegistry, await rig.brokered([`repository:${repository}:pull,push`]));
+    for (const [publishes, repository] of [
+      ["web", "web/app"],
+      ["base", "base/alpine"],
+    ] as const) {
+      await skopeo.login(rig.debianRegistry, await rig.brokered([`repository:${repository}:pull,push`], publishes));
       expectSuccess(await skopeo.push(layout, `${rig.debianRegistry}/${repository}:docker`));
     }
     const docker = createDocker(await rig.folder());

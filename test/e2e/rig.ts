@@ -13,7 +13,7 @@ import { createInterface } from "node:readline";
 import { type Cloud, startCloud } from "../sandbox/cloud.ts";
 import { createRealm } from "../sandbox/realm.ts";
 import { createOciRegistry } from "../sandbox/registry.ts";
-import { type Brokered, brokeredBySdk } from "./brokered.ts";
+import { type Brokered, startBrokered } from "./brokered.ts";
 import { succeed } from "./run.ts";
 import type { Tool } from "./tools.ts";
 
@@ -21,7 +21,7 @@ export const RIG_TOOLS: readonly Tool[] = ["docker-registry", "openssl"];
 
 export interface Rig {
   readonly cloud: Cloud;
-  readonly brokered: Brokered;
+  readonly brokered: Brokered["credentials"];
   /** host:port of Debian's docker-registry, and of the one inside the sandbox. */
   readonly debianRegistry: string;
   readonly sandboxRegistry: string;
@@ -37,7 +37,7 @@ export interface Rig {
 const TOKEN_ISSUER = "sandbox-realm";
 const SERVICE = "acr-sandbox";
 
-export async function startRig(createBrokered: (cloud: Cloud) => Brokered = brokeredBySdk): Promise<Rig> {
+export async function startRig(): Promise<Rig> {
   // Lower case, which mkdtemp does not promise: podman makes an image's name of the folder that it comes from.
   const root = join(tmpdir(), `acr-e2e-${randomBytes(8).toString("hex")}`);
   await mkdir(root, { mode: 0o700 });
@@ -59,6 +59,7 @@ export async function startRig(createBrokered: (cloud: Cloud) => Brokered = brok
     now: () => new Date(Date.now() + aheadSeconds * 1000),
     handlers: [realm.handler, createOciRegistry({ realm })],
   });
+  const broker = await startBrokered(cloud);
   const data = join(root, "registry");
   const config = registryConfig(data, `${cloud.url}/token`, certificateFile);
   const removeRest = async () => {
@@ -73,7 +74,7 @@ export async function startRig(createBrokered: (cloud: Cloud) => Brokered = brok
   let folders = 0;
   return {
     cloud,
-    brokered: createBrokered(cloud),
+    brokered: broker.credentials,
     debianRegistry: registry.host,
     sandboxRegistry: cloud.host,
     folder: async () => {
@@ -96,6 +97,7 @@ export async function startRig(createBrokered: (cloud: Cloud) => Brokered = brok
       ),
     close: async () => {
       await stop(registry.child);
+      await broker.close();
       await removeRest();
     },
   };

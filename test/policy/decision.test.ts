@@ -104,13 +104,13 @@ describe("the words of a refusal", () => {
 
   test("name the claim, its value, and what it must be, to one who is nearly there", () => {
     expect(words({ repository_id: "1", ref: "refs/heads/evil" })).toBe(
-      'repository:web/app:push needs grant strict: claim ref is "refs/heads/evil", and grant strict does not take that: it must be "refs/heads/main"',
+      'repository:web/app:push was refused; the nearest grant is strict, whose condition on claim ref failed: the claim is "refs/heads/evil", and must be "refs/heads/main"',
     );
   });
 
   test("keep what is expected from a caller who meets no condition", () => {
     const text = words({ repository_id: "666", ref: "refs/heads/evil" });
-    expect(text).toContain('claim repository_id is "666"');
+    expect(text).toContain('condition on claim repository_id failed: the claim is "666"');
     expect(text).not.toContain('"1"');
   });
 

@@ -1,0 +1,116 @@
+/** The built broker as a process of its own, started as Function Compute starts it, with a policy for the sandbox. */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+export const AUDIENCE = "https://acr-broker.example.com";
+export const FUNCTION_ROLE = "acs:ram::1234567890123456:role/acr-token-broker";
+
+export interface BrokerProcess {
+  readonly url: string;
+  /** All that it wrote so far, standard output and error. */
+  output(): string;
+  /** Sends the signal and waits for the end; the exit code. */
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
+}
+
+export interface BrokerProcessOptions {
+  readonly policy: string;
+  readonly port?: number;
+  /** The function role's keys. */
+  readonly keys: { readonly accessKeyId: string; readonly accessKeySecret: string; readonly securityToken: string };
+  /** Another Node than this one. */
+  readonly node?: string;
+}
+
+export async function startBrokerProcess({
+  policy,
+  port = 0,
+  keys,
+  node,
+}: BrokerProcessOptions): Promise<BrokerProcess> {
+  const folder = await mkdtemp(join(tmpdir(), "acr-broker-"));
+  await writeFile(join(folder, "broker.yaml"), policy);
+  const bundle = fileURLToPath(new URL("../../dist/server.cjs", import.meta.url));
+  const child = spawn(node ?? process.execPath, [bundle], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: {
+      PATH: process.env["PATH"],
+      BROKER_CONFIG: join(folder, "broker.yaml"),
+      BROKER_HOST: "127.0.0.1",
+      FC_SERVER_PORT: String(port),
+      ALIBABA_CLOUD_ACCESS_KEY_ID: keys.accessKeyId,
+      ALIBABA_CLOUD_ACCESS_KEY_SECRET: keys.accessKeySecret,
+      ALIBABA_CLOUD_SECURITY_TOKEN: keys.securityToken,
+    },
+  });
+  const written: string[] = [];
+  const exited = once(child, "exit") as Promise<[number | null]>;
+  void exited.then(() => rm(folder, { recursive: true, force: true }));
+  const url = await started(child, written);
+  return {
+    url,
+    output: () => written.join("\n"),
+    stop: async (signal = "SIGTERM") => {
+      child.kill(signal);
+      return (await exited)[0];
+    },
+  };
+}
+
+/** Resolves with the URL when the log says that it listens; rejects with what was written when it ends before. */
+function started(child: ChildProcess, written: string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface(stream as NodeJS.ReadableStream).on("line", (line) => {
+        written.push(line);
+        const port = /"event":"started".*listening on 127\.0\.0\.1:(\d+)/.exec(line)?.[1];
+        if (port !== undefined) resolve(`http://127.0.0.1:${port}`);
+      });
+    }
+    child.once("error", reject);
+    // `close`, not `exit`: by then everything it wrote has been read.
+    child.once("close", (code) => reject(new Error(`the broker ended with ${code}:\n${written.join("\n")}`)));
+  });
+}
+
+/** The policy of the demo and of `npm run dev`: CI tokens as GitHub makes them, from the sandbox's issuer. */
+export function sandboxPolicy(where: { cloudUrl: string; issuerUrl: string; registryHost: string }): string {
+  return `version: 1
+audience: ${AUDIENCE}
+registries:
+  prod: { instance_id: cri-abc123, region: cn-hangzhou, account_id: "1234567890123456", endpoints: ["${where.registryHost}"] }
+issuers:
+  ci: { provider: github, issuer: "${where.issuerUrl}" }
+grants:
+  web-main:
+    issuer: ci
+    when:
+      repository_id: "123456"
+      ref: { any_of: [refs/heads/main, refs/heads/release] }
+    registry: prod
+    allow: ["repository:web/*:pull,push", "repository:base/*:pull"]
+    role_arn: acs:ram::1234567890123456:role/acr-web
+    max_ttl: 1800
+    create_repository: true
+  base-main:
+    issuer: ci
+    when: { repository_id: "777", ref: refs/heads/main }
+    registry: prod
+    allow: ["repository:base/*:pull,push"]
+    role_arn: acs:ram::1234567890123456:role/acr-web
+    max_ttl: 900
+alibaba: { sts_endpoint: "${where.cloudUrl}", cr_endpoint: "${where.cloudUrl}" }
+`;
+}
+
+/** Claims of a job on a branch of the repository that publishes web/, or of the one that publishes base/. */
+export function jobClaims(branch: string, publishes: "web" | "base" = "web"): Record<string, string> {
+  const ref = `refs/heads/${branch}`;
+  return { sub: `repo:acme/${publishes}:ref:${ref}`, repository_id: publishes === "web" ? "123456" : "777", ref };
+}
