@@ -143,7 +143,8 @@ export function pathText(path: Path): string {
 /** What an issue does not carry but its schema knows: a description, or a map's known keys. Used by `inWords`. */
 function whatTheSchemaKnows(issue: z.core.$ZodRawIssue): string {
   const schema = issue.inst as z.core.$ZodType;
-  const known = schema instanceof z.core.$ZodObject ? Object.keys(schema._zod.def.shape) : [];
+  // Not by instanceof: naming z.core in running code puts all of zod, 400 KB with its translations, into the bundle.
+  const known = Object.keys((schema._zod.def as { shape?: object }).shape ?? {});
   if (issue.code === "unrecognized_keys") return known.join(" ");
   return z.globalRegistry.get(schema)?.description ?? `{ ${known.join(", ")} }`;
 }
@@ -171,9 +172,9 @@ function inWords(issue: z.core.$ZodIssue, base: Path, document: YamlDocument): P
     case "invalid_key":
       return [{ path, part: "key", message: issue.issues[0]?.message ?? "" }];
     case "invalid_value":
-      return wrong(`${quote(String(value))} is not known here; write ${oneOf(issue.values)} (${description})`);
+      return wrong(`${shown(value)} is not known here; write ${oneOf(issue.values)} (${description})`);
     case "invalid_union": {
-      if (options.length > 0) return wrong(`${quote(String(value))} is not known here; write ${oneOf(options)}`);
+      if (options.length > 0) return wrong(`${shown(value)} is not known here; write ${oneOf(options)}`);
       const meant = issue.errors.find(
         (errors) => !errors.some(({ code, path }) => code === "invalid_type" && path.length === 0),
       );
@@ -200,6 +201,10 @@ function wrongType(value: unknown, expected: string, description: string, writte
   if (expected === "array") return `is not a list; write ${description}, in [ ]`;
   if (expected === "string") return `is not text; write ${description}`;
   return `is not ${expected === "" ? "of the right kind" : "a map"}; write ${description}`;
+}
+
+function shown(value: unknown): string {
+  return typeof value === "object" ? "this" : quote(String(value));
 }
 
 function oneOf(values: readonly unknown[]): string {

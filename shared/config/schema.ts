@@ -10,10 +10,10 @@ import { quote } from "../policy/scope.ts";
 import * as values from "./values.ts";
 
 /** Text with a rule of its own. */
-function ruled(rule: values.Rule, description: string) {
+function ruled(rule: values.Rule, description: string, format?: string) {
   return z.string().check(
     z.refine((value) => rule(value) === undefined, { error: ({ input }) => rule(String(input)) ?? "" }),
-    z.meta({ description, minLength: 1 }),
+    z.meta({ description, minLength: 1, ...(format === undefined ? {} : { format }) }),
   );
 }
 
@@ -203,9 +203,7 @@ const apiKey = z.strictObject({
       z.regex(/^[0-9a-f]{64}$/, "is not a SHA-256; write the 64 lower-case hex digits of the whole key's digest"),
       z.describe("the SHA-256 of the whole key, 64 lower-case hex digits"),
     ),
-  expires: z.iso
-    .datetime({ offset: true, error: "is not a date and time with its zone; write one like 2027-06-30T00:00:00Z" })
-    .check(z.describe("when it ends, a date and time with its zone: 2027-06-30T00:00:00Z")),
+  expires: ruled(values.dateTime, "when it ends, a date and time with its zone: 2027-06-30T00:00:00Z", "date-time"),
   cidrs: z.optional(
     listOf(
       ruled(values.cidr, "a network, 10.0.0.0/8"),

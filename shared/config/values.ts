@@ -100,6 +100,16 @@ function isLoopback(hostname: string): boolean {
   return hostname === "localhost" || hostname === "[::1]" || (isIPv4(hostname) && hostname.startsWith("127."));
 }
 
+/** RFC 3339 with its zone written; a day that the month does not have would quietly become another. */
+export const dateTime: Rule = (value) => {
+  const [, day] = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/.exec(value) ?? [];
+  const midnight = new Date(`${day}T00:00:00Z`);
+  const isDay = !Number.isNaN(midnight.getTime()) && midnight.toISOString().slice(0, 10) === day;
+  return isDay && !Number.isNaN(Date.parse(value))
+    ? undefined
+    : "is not a date and time with its zone; write one like 2027-06-30T00:00:00Z";
+};
+
 /** A registry's host, as it stands in front of an image's name. */
 export const endpoint: Rule = (value) => {
   const [, host = "", port] = /^([a-z0-9.-]+)(?::(\d{1,5}))?$/.exec(value) ?? [];
