@@ -1,0 +1,100 @@
+/** The built bundle as a process: starts, serves, stops in order, and does not start on a bad policy. */
+
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { FUNCTION_ROLE, jobClaims, sandboxPolicy, startBrokerProcess } from "../sandbox/broker-process.ts";
+import { type Cloud, startCloud } from "../sandbox/cloud.ts";
+import { type Issuer, startIssuer } from "../sandbox/issuer.ts";
+
+let cloud: Cloud;
+let issuer: Issuer;
+beforeAll(async () => {
+  [cloud, issuer] = await Promise.all([startCloud(), startIssuer()]);
+});
+afterAll(() => Promise.all([cloud.close(), issuer.close()]));
+
+const policy = () => sandboxPolicy({ cloudUrl: cloud.url, issuerUrl: issuer.url, registryHost: cloud.host });
+const start = (text = policy(), node?: string) =>
+  startBrokerProcess({
+    policy: text,
+    keys: cloud.functionRoleKeys(FUNCTION_ROLE),
+    ...(node === undefined ? {} : { node }),
+  });
+
+async function ask(url: string): Promise<Response> {
+  const token = await issuer.mint(jobClaims("main"));
+  return fetch(`${url}/v1/token`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, connection: "close" },
+    body: new URLSearchParams({ scope: "repository:web/app:pull", min_ttl: "1800" }),
+  });
+}
+
+/** `node` from npm, installed by `npm run nodes`. */
+const others = ["22", "24"].map((version) => ({
+  version,
+  path: fileURLToPath(new URL(`../../.nodes/node_modules/node-${version}/bin/node`, import.meta.url)),
+}));
+
+describe("the bundle", () => {
+  test("issues under the Node that runs the tests", async () => {
+    const broker = await start();
+    expect((await ask(broker.url)).status).toBe(200);
+    expect(await broker.stop()).toBe(0);
+  });
+
+  for (const { version, path } of others) {
+    const missing = !existsSync(path);
+    if (missing && process.env["CI"] !== "true") {
+      process.stderr.write(`SKIPPED: the bundle under Node ${version}; to run it: npm run nodes\n`);
+    }
+    test.skipIf(missing && process.env["CI"] !== "true")(`issues under Node ${version}`, async () => {
+      const broker = await start(policy(), path);
+      expect(await (await fetch(`${broker.url}/version`)).json()).toMatchObject({
+        node: expect.stringMatching(`^v${version}\\.`),
+      });
+      expect((await ask(broker.url)).status).toBe(200);
+      expect(await broker.stop()).toBe(0);
+    });
+  }
+});
+
+describe("stopping", () => {
+  test("answers what is under way, then ends", async () => {
+    const broker = await start();
+    await ask(broker.url); // the SDK is loaded
+    cloud.failNext("AssumeRole", { delayMs: 300 });
+    const calls = cloud.calls.length;
+    const under = ask(broker.url);
+    await waitFor(() => broker.output().includes('"started"') && cloud.calls.length > calls);
+    const ended = broker.stop("SIGTERM");
+    expect((await under).status).toBe(200);
+    expect(await ended).toBe(0);
+    expect(broker.output()).toContain('"event":"stopped"');
+  });
+
+  test("the function role's expired keys end the process, so that a fresh one takes over", async () => {
+    const broker = await start();
+    cloud.failNext("AssumeRole", { status: 400, code: "InvalidSecurityToken.Expired" });
+    expect((await ask(broker.url)).status).toBe(503);
+    expect(await broker.stop("SIGCONT")).toBe(1); // it ends by itself; the signal does nothing
+  });
+});
+
+describe("not starting", () => {
+  test("on a bad policy: file, line, column and what to write", async () => {
+    const text = policy().replace("max_ttl: 1800", "max_ttl: 60");
+    await expect(start(text)).rejects.toThrow(/ended with 1:\n.*broker\.yaml:16:\d+: grants\.web-main\.max_ttl: .*900/);
+  });
+
+  test("on a port that is taken", async () => {
+    const port = Number(new URL(cloud.url).port);
+    const taken = startBrokerProcess({ policy: policy(), keys: cloud.functionRoleKeys(FUNCTION_ROLE), port });
+    await expect(taken).rejects.toThrow("cannot listen: EADDRINUSE");
+  });
+});
+
+async function waitFor(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
