@@ -29,10 +29,11 @@ export function shapeProblems(document: YamlDocument): Problem[] {
   return result.success ? [] : result.error.issues.flatMap((issue) => inWords(issue, [], document));
 }
 
-/** Leaves out each value that one of `problems` is about. */
+/** Leaves out each value that one of `problems` is about, and each issuer of no known provider: the rest of it was not looked at. */
 export function soundParts(data: unknown, problems: readonly Problem[]): Sound<ConfigFile> {
   const sound = structuredClone(data);
-  for (const { path } of problems) {
+  for (const { path: wrong } of problems) {
+    const path = wrong[0] === "issuers" && wrong[2] === "provider" ? wrong.slice(0, 2) : wrong;
     if (path.length === 0) return {};
     const holder = valueAt(sound, path.slice(0, -1));
     if (isHolder(holder)) holder[path.at(-1) as string] = undefined;

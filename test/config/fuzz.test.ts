@@ -36,7 +36,7 @@ test("a file with some of its characters changed", () => {
     fc.property(fc.nat(EXAMPLE.length), fc.nat(30), piece, (at, length, inserted) => {
       loadsOrExplains(EXAMPLE.slice(0, at) + inserted + EXAMPLE.slice(at + length));
     }),
-    { numRuns: 2000 },
+    { numRuns: 1000 },
   );
 });
 
@@ -61,7 +61,7 @@ test("a file in which some value is something else entirely", () => {
       holder[name] = value;
       loadsOrExplains(stringify(content));
     }),
-    { numRuns: 2000 },
+    { numRuns: 1000 },
   );
 });
 
