@@ -85,42 +85,46 @@ test("every AssumeRole has a policy of at most 2,048 characters that gives exact
   let asked = 0;
   let refused = 0;
   await fc.assert(
-    fc.asyncProperty(fc.array(scopeText, { minLength: 1, maxLength: 40, size: "max" }), fc.boolean(), async (texts, create) => {
-      const rights = rightsOf(texts, create);
-      const before = cloud.calls.length;
-      const decision = {
-        outcome: "allow" as const,
-        rights,
-        grants: [grant("any", { allow: rights.scopes })],
-        maxTtlSeconds: 900,
-      };
-      const outcome = await issuing
-        .issue({ decision, caller: `caller-${asked++}`, keys: () => keys })
-        .catch((error: { code: string }) => error.code);
-      const assumed = cloud.calls.slice(before).filter((call) => call.api === "AssumeRole");
-      if (outcome === "policy_too_large") {
-        refused++;
-        expect(assumed).toEqual([]);
-        return;
-      }
-      if (typeof outcome === "string") throw new Error(outcome);
-      expect(assumed).toHaveLength(1);
-      const text = assumed[0]?.params["Policy"] as string;
-      expect(text.length).toBeLessThanOrEqual(2048);
-      expect(policyActions(JSON.parse(text))).toEqual(expected(rights));
+    fc.asyncProperty(
+      fc.array(scopeText, { minLength: 1, maxLength: 40, size: "max" }),
+      fc.boolean(),
+      async (texts, create) => {
+        const rights = rightsOf(texts, create);
+        const before = cloud.calls.length;
+        const decision = {
+          outcome: "allow" as const,
+          rights,
+          grants: [grant("any", { allow: rights.scopes })],
+          maxTtlSeconds: 900,
+        };
+        const outcome = await issuing
+          .issue({ decision, caller: `caller-${asked++}`, keys: () => keys })
+          .catch((error: { code: string }) => error.code);
+        const assumed = cloud.calls.slice(before).filter((call) => call.api === "AssumeRole");
+        if (outcome === "policy_too_large") {
+          refused++;
+          expect(assumed).toEqual([]);
+          return;
+        }
+        if (typeof outcome === "string") throw new Error(outcome);
+        expect(assumed).toHaveLength(1);
+        const text = assumed[0]?.params["Policy"] as string;
+        expect(text.length).toBeLessThanOrEqual(2048);
+        expect(policyActions(JSON.parse(text))).toEqual(expected(rights));
 
-      // And as the registry sees it: what the role has of what was asked, and nothing beside it.
-      const login = cloud.login(outcome.credential.username, outcome.credential.password);
-      for (const probe of ["web/app", "web/other", "base/app", "secret/vault", "web-evil/app"]) {
-        const [ns, name] = probe.split("/");
-        const granted = rights.scopes.some(
-          (one) => one.namespace === ns && ["*", name].includes(one.repository) && one.actions.includes("pull"),
-        );
-        expect(login?.allows("pull", probe), `${probe} by ${rights.scopes.map(formatScope)}`).toBe(
-          granted && (ns === "web" || ns === "base"),
-        );
-      }
-    }),
+        // And as the registry sees it: what the role has of what was asked, and nothing beside it.
+        const login = cloud.login(outcome.credential.username, outcome.credential.password);
+        for (const probe of ["web/app", "web/other", "base/app", "secret/vault", "web-evil/app"]) {
+          const [ns, name] = probe.split("/");
+          const granted = rights.scopes.some(
+            (one) => one.namespace === ns && ["*", name].includes(one.repository) && one.actions.includes("pull"),
+          );
+          expect(login?.allows("pull", probe), `${probe} by ${rights.scopes.map(formatScope)}`).toBe(
+            granted && (ns === "web" || ns === "base"),
+          );
+        }
+      },
+    ),
     { numRuns: 2_000 },
   );
   expect(refused).toBeGreaterThan(20);

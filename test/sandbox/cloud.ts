@@ -6,6 +6,7 @@
 import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { plantCanaries } from "../canaries.ts";
 import { ACR_VERSION, createRegistry, type RegistryLogin } from "./acr.ts";
 import { ApiError, type Body, errorBody, send } from "./answer.ts";
 import { type ApiName, createFaults, createThrottle, type Fault } from "./faults.ts";
@@ -126,6 +127,7 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     secrets: () => [...keyring.secrets(), ...registry.passwords()],
     close: () =>
       new Promise((resolve, reject) => {
+        plantCanaries(cloud.secrets());
         server.close((error) => (error ? reject(error) : resolve()));
         server.closeAllConnections(); // hanging calls and idle keep-alive connections would hold it open
       }),

@@ -8,6 +8,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type JWK, OAuth2Issuer, OAuth2Service } from "oauth2-mock-server";
+import { plantCanaries } from "../canaries.ts";
 
 export interface IssuerOptions {
   /** 0 or absent: any free port. */
@@ -59,13 +60,16 @@ export async function startIssuer(options: IssuerOptions = {}): Promise<Issuer> 
   async function mint(claims: Claims = {}): Promise<string> {
     const { issuer, key } = provider;
     const claimed = { ...defaultClaims(url, audience, now()), ...claims };
-    return issuer.buildToken({
+    const token = await issuer.buildToken({
       kid: key.kid,
       scopesOrTransform: (_header, payload) => {
         for (const name of Object.keys(payload)) delete payload[name];
         Object.assign(payload, Object.fromEntries(Object.entries(claimed).filter(([, value]) => value !== null)));
       },
     });
+    // The signature: header and claims are no secret, and alike in many tokens.
+    plantCanaries([token.slice(token.lastIndexOf(".") + 1)]);
+    return token;
   }
 
   return {
