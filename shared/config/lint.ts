@@ -33,22 +33,25 @@ const ALIBABA = {
 const WRITTEN_OUT: Readonly<Record<Provider, Readonly<Record<string, { form: RegExp; write: string }>>>> = {
   github: {
     // `repo:owner/…`, `repo:owner@id/…`; a customised sub begins with another label.
-    sub: { form: /^[^*:/]+:[^*:/]+[:/]/, write: "the owner behind repo:, as in repo:acme/*" },
-    repository: { form: /^[^*/]+\//, write: "the owner, as in acme/*" },
-    job_workflow_ref: { form: /^[^*/]+\//, write: "the owner, as in acme/*" },
-    workflow_ref: { form: /^[^*/]+\//, write: "the owner, as in acme/*" },
+    sub: { form: /^[^*:/]+:[^*:/]+[:/]/, write: "the owner behind repo: out, as in repo:acme/*" },
+    repository: { form: /^[^*/]+\//, write: "the owner out, as in acme/*" },
+    job_workflow_ref: { form: /^[^*/]+\//, write: "the owner out, as in acme/*" },
+    workflow_ref: { form: /^[^*/]+\//, write: "the owner out, as in acme/*" },
     ...wholeNames(["repository_owner", "repository_id", "repository_owner_id", "enterprise", "enterprise_id"]),
   },
   gitlab: {
-    sub: { form: /^[^*:/]+:[^*:/]+[:/]/, write: "the group behind project_path:, as in project_path:acme/*" },
-    project_path: { form: /^[^*/]+\//, write: "the group, as in acme/*" },
-    namespace_path: { form: /^[^*/]+\//, write: "the group, as in acme/*" },
-    ci_config_ref_uri: { form: /^[^*/]+\/[^*/]+\//, write: "the host and the group, as in gitlab.com/acme/*" },
+    sub: { form: /^[^*:/]+:[^*:/]+[:/]/, write: "the group behind project_path: out, as in project_path:acme/*" },
+    project_path: { form: /^[^*/]+\//, write: "the group out, as in acme/*" },
+    namespace_path: { form: /^[^*/]+\//, write: "the group out, as in acme/*" },
+    ci_config_ref_uri: { form: /^[^*/]+\/[^*/]+\//, write: "the host and the group out, as in gitlab.com/acme/*" },
     ...wholeNames(["project_id", "namespace_id"]),
   },
   kubernetes: {
     // Namespaces are made by the cluster's own people: part of one may be a pattern, all of it not.
-    sub: { form: /^system:serviceaccount:(?!\*+:)/, write: "a namespace, as in system:serviceaccount:team-*:builder" },
+    sub: {
+      form: /^system:serviceaccount:(?!\*+:)/,
+      write: "part of the namespace at least, as in system:serviceaccount:team-*:builder",
+    },
   },
   generic: {},
   alibaba: wholeNames(["account_id"]),
@@ -57,7 +60,7 @@ const WRITTEN_OUT: Readonly<Record<Provider, Readonly<Record<string, { form: Reg
 function wholeNames(claims: readonly string[]) {
   const rule = {
     form: /^[^*]*$/,
-    write: "it whole: it has no parts, so a pattern admits strangers whose own begins the same way",
+    write: "it out: others have one that begins the same way",
   };
   return Object.fromEntries(claims.map((claim) => [claim, rule]));
 }
@@ -93,7 +96,7 @@ function openPatterns(when: Conditions, provider: Provider, grant: string): Prob
     const pattern = patternOf(condition);
     const rule = Object.hasOwn(WRITTEN_OUT[provider], claim) ? WRITTEN_OUT[provider][claim] : undefined;
     if (pattern === undefined || !rule || rule.form.test(pattern)) return [];
-    const message = `${quote(pattern)} would also admit strangers; write out ${rule.write}`;
+    const message = `${quote(pattern)} would also admit strangers; write ${rule.write}`;
     return [{ path: ["grants", grant, "when", claim, "glob"], part: "value", message }];
   });
 }

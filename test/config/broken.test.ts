@@ -229,7 +229,7 @@ const ROWS: Record<string, Row[]> = {
     ['repository_id: "123456"', "repository_visibility: public", "26:5", "rests only on what any caller"],
     ['repository_id: "123456"', 'aud: "https://acr-broker.example.com"', "26:5", "rests only on what any caller"],
     ['repository_id: "123456"', 'job_workflow_sha: { glob: "*" }', "26:5", "rests only on what any caller"],
-    ['repository_id: "123456"', 'repository_id: { glob: "1234*" }', "27:30", "write out it whole"],
+    ['repository_id: "123456"', 'repository_id: { glob: "1234*" }', "27:30", "write it out: others have one that begins the same way"],
     ['repository_id: "123456"', 'sub: { glob: "repo:acme*" }', "27:20", "as in repo:acme/*"],
     ['repository_id: "123456"', 'sub: { glob: "repo:acme*/app:ref:refs/heads/main" }', "27:20", "as in repo:acme/*"],
     ['repository_id: "123456"', 'sub: { glob: "*:acme/app:*" }', "27:20", "as in repo:acme/*"],
