@@ -15,19 +15,11 @@ import {
   type ConfigProblem,
   type Issuer,
   type OidcIssuer,
-  type OidcProvider,
 } from "./config.ts";
 import { readYaml } from "./document.ts";
 import { unsafeProblems } from "./lint.ts";
 import type { ConfigFile } from "./schema.ts";
 
-/** GitHub mints another token whenever it is asked; GitLab has one for a whole job, Kubernetes one for many hours. */
-const DEFAULT_REPLAY: Readonly<Record<OidcProvider, OidcIssuer["replay"]>> = {
-  github: "once",
-  gitlab: "off",
-  kubernetes: "off",
-  generic: "off",
-};
 const LONGEST_JWKS_BYTES = 64 * 1024;
 const MOST_KEYS = 50;
 
@@ -106,7 +98,7 @@ function resolveConfig(
         algorithms: issuer.algorithms ?? preset.algorithms,
         keys: keysOf(issuer, keySets.get(name)),
         maxTokenLifetimeSeconds: issuer.max_token_lifetime ?? preset.maxTokenLifetimeSeconds,
-        replay: issuer.replay ?? DEFAULT_REPLAY[issuer.provider],
+        replay: issuer.replay ?? PROVIDERS[issuer.provider].replay,
       };
     }),
     apiKeys: mapEntries(content.api_keys, (name, key) => ({

@@ -5,11 +5,13 @@
  * Everything else of that issuer is neither vouched for nor warned of.
  */
 
-import type { JwsAlgorithm, OidcProvider } from "../config/config.ts";
+import type { JwsAlgorithm, OidcIssuer, OidcProvider } from "../config/config.ts";
 
 export interface ProviderPreset {
   readonly algorithms: readonly JwsAlgorithm[];
   readonly maxTokenLifetimeSeconds: number;
+  /** Where the configuration says nothing of `replay`. */
+  readonly replay: OidcIssuer["replay"];
   readonly trusted: readonly string[];
   readonly callerChosen: readonly string[];
   /** What a good grant for it names; shown where one names nothing that can be trusted. */
@@ -21,19 +23,21 @@ export const PROVIDERS: Readonly<Record<OidcProvider, ProviderPreset>> = {
   github: {
     algorithms: ["RS256"],
     maxTokenLifetimeSeconds: 3600,
+    // A job gets as many tokens as it asks for.
+    replay: "once",
     trusted: [
       "sub",
       "repository_id",
       "repository_owner_id",
       "repository",
       "repository_owner",
-      "repository_visibility",
       "job_workflow_ref",
       "job_workflow_sha",
       "enterprise",
       "enterprise_id",
     ],
     callerChosen: [
+      "repository_visibility",
       "ref",
       "ref_type",
       "ref_protected",
@@ -61,6 +65,8 @@ export const PROVIDERS: Readonly<Record<OidcProvider, ProviderPreset>> = {
     algorithms: ["RS256"],
     // The token lives as long as the job may run; a day is the longest that is believed.
     maxTokenLifetimeSeconds: 86_400,
+    // One token serves the whole job.
+    replay: "off",
     trusted: [
       "sub",
       "namespace_id",
@@ -100,6 +106,8 @@ export const PROVIDERS: Readonly<Record<OidcProvider, ProviderPreset>> = {
   kubernetes: {
     algorithms: ["RS256"],
     maxTokenLifetimeSeconds: 86_400,
+    // One token serves a pod for hours.
+    replay: "off",
     trusted: [
       "sub",
       "kubernetes.io.namespace",
@@ -118,6 +126,7 @@ export const PROVIDERS: Readonly<Record<OidcProvider, ProviderPreset>> = {
   generic: {
     algorithms: ["RS256"],
     maxTokenLifetimeSeconds: 3600,
+    replay: "off",
     trusted: ["sub"],
     callerChosen: ["jti", "nonce", "iat", "exp", "nbf"],
     advice: "name sub, or another claim that the issuer sets by itself",
