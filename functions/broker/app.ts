@@ -113,9 +113,12 @@ function recordRequest(health: Health, { now, log }: Outside): MiddlewareHandler
   return async (c, next) => {
     const begun = now().getTime();
     health.inFlight++;
-    await next();
-    health.inFlight--;
-    if (health.inFlight === 0) for (const notify of health.onIdle.splice(0)) notify();
+    try {
+      await next();
+    } finally {
+      health.inFlight--;
+      if (health.inFlight === 0) for (const notify of health.onIdle.splice(0)) notify();
+    }
     const { error } = c;
     log({
       event: "request",

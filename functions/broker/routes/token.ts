@@ -2,6 +2,7 @@
 
 import type { Handler } from "hono";
 import type { RoleKeys } from "../../../shared/alibaba/role-keys.ts";
+import { decisionEvent, failureFacts, issuedFacts } from "../../../shared/audit/decision-event.ts";
 import type { DecisionEvent, Log } from "../../../shared/audit/log.ts";
 import type { BrokerConfig, OidcIssuer, Registry } from "../../../shared/config/config.ts";
 import { BrokerError } from "../../../shared/error.ts";
@@ -9,16 +10,8 @@ import type { Identity } from "../../../shared/identity/identify.ts";
 import { type AuthenticatedPrincipal, principalName } from "../../../shared/identity/principal.ts";
 import type { ReplayGuard } from "../../../shared/identity/replay.ts";
 import type { AllowedDecision, Issued, Issuer } from "../../../shared/issuing/issue.ts";
-import {
-  type Decision,
-  type DenyReason,
-  decide,
-  isHolder,
-  type RightsRequest,
-} from "../../../shared/policy/decision.ts";
+import { decide, isHolder, type RightsRequest } from "../../../shared/policy/decision.ts";
 import { explainDenial } from "../../../shared/policy/explanation.ts";
-import type { Grant } from "../../../shared/policy/grant.ts";
-import { formatScope } from "../../../shared/policy/scope.ts";
 import type { BrokerVariables } from "../app.ts";
 import { readTokenRequest, type TokenRequest } from "../token-request.ts";
 import { tokenResponse } from "../token-response.ts";
@@ -109,34 +102,11 @@ async function issueOrRecord(
       ...(minTtlSeconds === undefined ? {} : { minTtlSeconds }),
       keys: () => keys(headers),
     });
-    const { credential, outcome, sessionName } = issued;
-    log({
-      ...audit,
-      issued: true,
-      session_name: sessionName,
-      cache: outcome,
-      token_fingerprint: credential.fingerprint,
-      expires_at: credential.expiresAt.toISOString(),
-      assume_role_request_id: credential.upstreamRequestIds.assumeRole,
-      authorization_token_request_id: credential.upstreamRequestIds.authorizationToken,
-    });
+    log({ ...audit, ...issuedFacts(issued) });
     return issued;
   } catch (error) {
     mark?.release();
-    const known = error instanceof BrokerError ? error : undefined;
-    const upstream = known?.facts.upstream;
-    log({
-      ...audit,
-      issued: false,
-      code: known?.code ?? "internal_error",
-      ...(upstream === undefined ? {} : { upstream_code: upstream.code }),
-      ...(upstream?.api === "AssumeRole" && upstream.requestId !== undefined
-        ? { assume_role_request_id: upstream.requestId }
-        : {}),
-      ...(upstream?.api === "GetAuthorizationToken" && upstream.requestId !== undefined
-        ? { authorization_token_request_id: upstream.requestId }
-        : {}),
-    });
+    log({ ...audit, ...failureFacts(error) });
     throw error;
   }
 }
@@ -146,50 +116,4 @@ function replayMark(principal: AuthenticatedPrincipal, config: BrokerConfig, rep
   const { issuer: name } = principal.source;
   const issuer = config.issuers.get(name) as OidcIssuer;
   return issuer.replay === "once" ? replay.claim(principal, name) : undefined;
-}
-
-function decisionEvent(
-  requestId: string,
-  principal: AuthenticatedPrincipal,
-  wanted: RightsRequest,
-  decision: Decision,
-  digest: string,
-): DecisionEvent {
-  const { source, subject, tokenId } = principal;
-  const scopes = "grant" in wanted ? wanted.grant.allow : wanted.scopes;
-  return {
-    event: "decision",
-    version: 1,
-    request_id: requestId,
-    outcome: decision.outcome,
-    ...("issuer" in source ? { issuer: source.issuer } : { api_key: source.apiKey }),
-    subject,
-    ...(tokenId === undefined ? {} : { token_id: tokenId }),
-    registry: "grant" in wanted ? wanted.grant.registry : wanted.registry,
-    scope: (decision.outcome === "allow" ? decision.rights.scopes : scopes).map(formatScope),
-    policy_digest: digest,
-    ...(decision.outcome === "allow"
-      ? { grants: decision.grants.map(nameAndLine), role_arn: decision.rights.roleArn }
-      : denialFacts(decision.reason)),
-  };
-}
-
-function denialFacts(reason: DenyReason): Pick<DecisionEvent, "reason" | "grants" | "failed_claim"> {
-  switch (reason.kind) {
-    case "condition":
-      return {
-        reason: reason.kind,
-        grants: [nameAndLine(reason.nearest.grant)],
-        failed_claim: reason.nearest.failed.claim,
-      };
-    case "scope":
-    case "roles":
-      return { reason: reason.kind, grants: reason.matching.map(nameAndLine) };
-    default:
-      return { reason: reason.kind, grants: [] };
-  }
-}
-
-function nameAndLine({ name, line }: Grant): { name: string; line: number } {
-  return { name, line };
 }

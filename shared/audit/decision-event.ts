@@ -1,0 +1,86 @@
+/** From a decision, and what came of it, to the event that records them. */
+
+import { BrokerError } from "../error.ts";
+import type { AuthenticatedPrincipal } from "../identity/principal.ts";
+import type { Issued } from "../issuing/issue.ts";
+import type { Decision, DenyReason, RightsRequest } from "../policy/decision.ts";
+import type { Grant } from "../policy/grant.ts";
+import { formatScope } from "../policy/scope.ts";
+import type { DecisionEvent } from "./log.ts";
+
+/** The event of a decision as it stands before anything is issued. */
+export function decisionEvent(
+  requestId: string,
+  principal: AuthenticatedPrincipal,
+  wanted: RightsRequest,
+  decision: Decision,
+  digest: string,
+): DecisionEvent {
+  const { source, subject, tokenId } = principal;
+  const scopes = "grant" in wanted ? wanted.grant.allow : wanted.scopes;
+  return {
+    event: "decision",
+    version: 1,
+    request_id: requestId,
+    outcome: decision.outcome,
+    ...("issuer" in source ? { issuer: source.issuer } : { api_key: source.apiKey }),
+    subject,
+    ...(tokenId === undefined ? {} : { token_id: tokenId }),
+    registry: "grant" in wanted ? wanted.grant.registry : wanted.registry,
+    scope: (decision.outcome === "allow" ? decision.rights.scopes : scopes).map(formatScope),
+    policy_digest: digest,
+    ...(decision.outcome === "allow"
+      ? { grants: decision.grants.map(nameAndLine), role_arn: decision.rights.roleArn }
+      : denialFacts(decision.reason)),
+  };
+}
+
+function denialFacts(reason: DenyReason): Pick<DecisionEvent, "reason" | "grants" | "failed_claim"> {
+  switch (reason.kind) {
+    case "condition":
+      return {
+        reason: reason.kind,
+        grants: [nameAndLine(reason.nearest.grant)],
+        failed_claim: reason.nearest.failed.claim,
+      };
+    case "scope":
+    case "roles":
+      return { reason: reason.kind, grants: reason.matching.map(nameAndLine) };
+    default:
+      return { reason: reason.kind, grants: [] };
+  }
+}
+
+function nameAndLine({ name, line }: Grant): { name: string; line: number } {
+  return { name, line };
+}
+
+/** What is known when a credential was issued. */
+export function issuedFacts({ credential, outcome, sessionName }: Issued): Partial<DecisionEvent> {
+  return {
+    issued: true,
+    session_name: sessionName,
+    cache: outcome,
+    token_fingerprint: credential.fingerprint,
+    expires_at: credential.expiresAt.toISOString(),
+    assume_role_request_id: credential.upstreamRequestIds.assumeRole,
+    authorization_token_request_id: credential.upstreamRequestIds.authorizationToken,
+  };
+}
+
+/** What is known when an allowed request ended without one. */
+export function failureFacts(error: unknown): Partial<DecisionEvent> {
+  if (!(error instanceof BrokerError)) return { issued: false, code: "internal_error" };
+  const { code, facts } = error;
+  const { api, code: upstreamCode, requestId } = facts.upstream ?? {};
+  return {
+    issued: false,
+    code,
+    ...(upstreamCode === undefined ? {} : { upstream_code: upstreamCode }),
+    ...(requestId === undefined
+      ? {}
+      : api === "AssumeRole"
+        ? { assume_role_request_id: requestId }
+        : { authorization_token_request_id: requestId }),
+  };
+}

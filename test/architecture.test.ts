@@ -1,0 +1,85 @@
+/** Which part of the house may know which: docs/architecture.md. */
+
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, posix } from "node:path";
+import { expect, test } from "vitest";
+
+const ROOT = new URL("../", import.meta.url);
+
+/** Folder (or leaf file) by folder: what a file in it may import from elsewhere in the project; `type` where types only. */
+const ALLOWED: Readonly<Record<string, Readonly<Record<string, "code" | "type">>>> = {
+  "shared/error.ts": {},
+  "shared/json.ts": {},
+  "shared/policy": {},
+  "shared/identity": {
+    "shared/config": "type",
+    "shared/policy": "code",
+    "shared/error.ts": "code",
+    "shared/json.ts": "code",
+  },
+  "shared/config": { "shared/policy": "code", "shared/identity": "code", "shared/json.ts": "code" },
+  "shared/alibaba": { "shared/policy": "code", "shared/error.ts": "code" },
+  "shared/issuing": {
+    "shared/alibaba": "code",
+    "shared/config": "type",
+    "shared/error.ts": "code",
+    "shared/policy": "code",
+  },
+  "shared/audit": {
+    "shared/error.ts": "code",
+    "shared/identity": "type",
+    "shared/issuing": "type",
+    "shared/policy": "code",
+  },
+};
+
+function part(file: string): string {
+  const [top, second] = file.split("/");
+  return `${top}/${second}`;
+}
+
+function sources(top: string): string[] {
+  return readdirSync(new URL(top, ROOT), { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts"))
+    .map((file) => `${top}/${file}`);
+}
+
+function imports(file: string): { from: string; type: boolean }[] {
+  const text = readFileSync(new URL(file, ROOT), "utf8");
+  const found = text.matchAll(/^(?:import|export)\s+(type\s)?[^;]*?from\s+"(\.[^"]+)"/gms);
+  return [...found].map(([, type, path]) => ({
+    from: posix.join(dirname(file), path as string),
+    type: type !== undefined,
+  }));
+}
+
+test("imports in shared/ point one way", () => {
+  const wrong = sources("shared").flatMap((file) =>
+    imports(file)
+      .filter(({ from }) => part(from) !== part(file))
+      .filter(({ from, type }) => {
+        const allowed = ALLOWED[part(file)]?.[part(from)];
+        return allowed === undefined || (allowed === "type" && !type);
+      })
+      .map(({ from }) => `${file} imports ${from}`),
+  );
+  expect(wrong).toEqual([]);
+});
+
+test("the sandbox shares nothing with what it tests", () => {
+  const shared = sources("test/sandbox").flatMap((file) =>
+    imports(file)
+      .filter(({ from }) => /^(shared|functions)\//.test(from))
+      .map(({ from }) => `${file} imports ${from}`),
+  );
+  expect(shared).toEqual([]);
+});
+
+test("only app.ts and server.ts reach for the clock, the environment, the network or chance", () => {
+  const reaching = [...sources("shared"), ...sources("functions")].filter((file) =>
+    /\bprocess\.env\b|\bDate\.now\(|new Date\(\)|Math\.random|globalThis\.fetch|randomUUID\(/.test(
+      readFileSync(new URL(file, ROOT), "utf8"),
+    ),
+  );
+  expect(reaching).toEqual(["functions/broker/server.ts"]);
+});
