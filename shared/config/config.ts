@@ -28,7 +28,18 @@ export interface Registry {
 export type Issuer = OidcIssuer | AlibabaIssuer;
 
 /** Presets: what is known of a kind of issuer, in `shared/identity/providers.ts`. */
-export type OidcProvider = "github" | "gitlab" | "kubernetes" | "generic";
+export type OidcProvider =
+  | "github"
+  | "gitlab"
+  | "kubernetes"
+  | "rrsa"
+  | "buildkite"
+  | "circleci"
+  | "bitbucket"
+  | "azure-devops"
+  | "jenkins"
+  | "spiffe"
+  | "generic";
 
 export interface OidcIssuer {
   readonly name: string;

@@ -13,12 +13,7 @@ type Provider = OidcProvider | "alibaba";
 type Conditions = NonNullable<NonNullable<NonNullable<Sound<ConfigFile>["grants"]>[string]>["when"]>;
 
 /** Every token of an issuer has these alike, or they say what a caller is like and not who it is. */
-const TELLS_NOBODY_APART = new Set([
-  ...["iss", "aud", "iat", "nbf", "exp"],
-  ...["repository_visibility", "project_visibility"],
-  // Of any namespace: whoever owns one can make a service account of that name.
-  "kubernetes.io.serviceaccount.name",
-]);
+const TELLS_NOBODY_APART = new Set([...["iss", "aud", "iat", "nbf", "exp"]]);
 
 /** RAM identities: the session's name is the caller's own choice at AssumeRole. */
 const ALIBABA = {
@@ -26,11 +21,17 @@ const ALIBABA = {
   advice: "name account_id with role_name or user_name",
 };
 
+/** Namespaces are made by the cluster's own people: part of one may be a pattern, all of it not. */
+const SERVICE_ACCOUNT = {
+  form: /^system:serviceaccount:(?!\*+:)/,
+  write: "part of the namespace at least, as in system:serviceaccount:team-*:builder",
+};
+
 /**
  * Claims whose value begins with who owns it, or is one whole: what a pattern must write out before its first `*`, since
  * anyone may register a name that merely begins the same way.
  */
-const WRITTEN_OUT: Readonly<Record<Provider, Readonly<Record<string, { form: RegExp; write: string }>>>> = {
+const WRITTEN_OUT: Readonly<Partial<Record<Provider, Readonly<Record<string, { form: RegExp; write: string }>>>>> = {
   github: {
     // `repo:owner/…`, `repo:owner@id/…`; a customised sub begins with another label.
     sub: { form: /^[^*:/]+:[^*:/]+[:/]/, write: "the owner behind repo: out, as in repo:acme/*" },
@@ -46,14 +47,31 @@ const WRITTEN_OUT: Readonly<Record<Provider, Readonly<Record<string, { form: Reg
     ci_config_ref_uri: { form: /^[^*/]+\/[^*/]+\//, write: "the host and the group out, as in gitlab.com/acme/*" },
     ...wholeNames(["project_id", "namespace_id"]),
   },
-  kubernetes: {
-    // Namespaces are made by the cluster's own people: part of one may be a pattern, all of it not.
+  kubernetes: { sub: SERVICE_ACCOUNT },
+  rrsa: { sub: SERVICE_ACCOUNT },
+  buildkite: {
     sub: {
-      form: /^system:serviceaccount:(?!\*+:)/,
-      write: "part of the namespace at least, as in system:serviceaccount:team-*:builder",
+      form: /^organization:[^*:]+:pipeline:[^*:]+:/,
+      write: "organization and pipeline out, as in organization:acme:pipeline:web:*",
     },
+    ...wholeNames(["organization_id", "organization_slug", "pipeline_id"]),
   },
-  generic: {},
+  circleci: {
+    sub: {
+      form: /^org\/[^*/]+\/project\/[^*/]+\//,
+      write: "organization and project out, as in org/ID/project/ID/user/*",
+    },
+    ...wholeNames(["oidc.circleci.com/project-id", "oidc.circleci.com/org-id"]),
+  },
+  bitbucket: wholeNames(["repositoryUuid", "workspaceUuid"]),
+  "azure-devops": {
+    sub: { form: /^(?:p|sc):\/\/[^*/]+\/[^*/]+\//, write: "organization and project out, as in p://acme/web/*" },
+    ...wholeNames(["org_id", "prj_id", "def_id", "rpo_id"]),
+  },
+  jenkins: {
+    sub: { form: /^https?:\/\/[^*/]+\//, write: "Jenkins's host out, as in https://jenkins.example.com/job/web/*" },
+  },
+  spiffe: { sub: { form: /^spiffe:\/\/[^*/]+\//, write: "the trust domain out, as in spiffe://example.org/ci/*" } },
   alibaba: wholeNames(["account_id"]),
 };
 
@@ -69,6 +87,10 @@ function wholeNames(claims: readonly string[]) {
 const KNOWN_HOSTS: ReadonlyMap<string, OidcProvider> = new Map([
   ["token.actions.githubusercontent.com", "github"],
   ["gitlab.com", "gitlab"],
+  ["agent.buildkite.com", "buildkite"],
+  ["oidc.circleci.com", "circleci"],
+  ["api.bitbucket.org", "bitbucket"],
+  ["vstoken.dev.azure.com", "azure-devops"],
 ]);
 
 export function unsafeProblems(config: Sound<ConfigFile>): Problem[] {
@@ -94,7 +116,8 @@ export function unsafeProblems(config: Sound<ConfigFile>): Problem[] {
 function openPatterns(when: Conditions, provider: Provider, grant: string): Problem[] {
   return Object.entries(when).flatMap(([claim, condition]) => {
     const pattern = patternOf(condition);
-    const rule = Object.hasOwn(WRITTEN_OUT[provider], claim) ? WRITTEN_OUT[provider][claim] : undefined;
+    const rules = WRITTEN_OUT[provider] ?? {};
+    const rule = Object.hasOwn(rules, claim) ? rules[claim] : undefined;
     if (pattern === undefined || !rule || rule.form.test(pattern)) return [];
     const message = `${quote(pattern)} would also admit strangers; write ${rule.write}`;
     return [{ path: ["grants", grant, "when", claim, "glob"], part: "value", message }];

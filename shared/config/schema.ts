@@ -7,6 +7,7 @@
 import * as z from "zod/mini";
 import { LONGEST_LIFETIME_SECONDS, SHORTEST_LIFETIME_SECONDS } from "../policy/grant.ts";
 import { quote } from "../policy/scope.ts";
+import type { OidcProvider } from "./config.ts";
 import * as values from "./values.ts";
 
 /** Text with a rule of its own. */
@@ -84,7 +85,10 @@ const registry = z.strictObject({
 const oidcIssuer = z
   .strictObject({
     provider: z
-      .enum(["github", "gitlab", "kubernetes", "generic"])
+      .enum([
+        ...["github", "gitlab", "kubernetes", "rrsa", "buildkite", "circleci"],
+        ...["bitbucket", "azure-devops", "jenkins", "spiffe", "generic"],
+      ] as OidcProvider[])
       .check(z.describe("the preset: which claims can be trusted")),
     issuer: ruled(values.url, "exactly the iss of its tokens, an https URL"),
     audience: z.optional(audience),

@@ -10,6 +10,7 @@ import { parseStrictJson } from "../json.ts";
 import { quote } from "../policy/scope.ts";
 import { selectKey } from "./jwks.ts";
 import type { KeySource } from "./key-source.ts";
+import { PROVIDERS } from "./providers.ts";
 
 /** Longer tokens are refused unread. Function Compute takes 8 KB of headers in all. */
 export const LONGEST_TOKEN = 8 * 1024;
@@ -24,6 +25,8 @@ export interface UnverifiedToken {
   readonly token: string;
   readonly algorithm: string;
   readonly kid: string | undefined;
+  /** The header's `typ` in capitals. */
+  readonly type: string;
   readonly issuer: string;
 }
 
@@ -44,12 +47,11 @@ export function parseToken(token: string): UnverifiedToken {
   const refused = REFUSED_HEADERS.find((name) => Object.hasOwn(header, name));
   if (refused !== undefined) throw invalid(`its header has ${refused}, which is not accepted here`);
   const { typ, alg, kid } = header;
-  if (typ !== undefined && (typeof typ !== "string" || typ.toUpperCase() !== "JWT"))
-    throw invalid("its header's typ is not JWT");
+  if (typ !== undefined && typeof typ !== "string") throw invalid("its header's typ is not a string");
   if (typeof alg !== "string") throw invalid("its header has no alg");
   if (kid !== undefined && typeof kid !== "string") throw invalid("its header's kid is not a string");
   if (!Object.hasOwn(claims, "iss") || typeof claims["iss"] !== "string") throw invalid("it has no iss claim");
-  return { token, algorithm: alg, kid, issuer: claims["iss"] };
+  return { token, algorithm: alg, kid, type: (typ ?? "JWT").toUpperCase(), issuer: claims["iss"] };
 }
 
 function decodePart(text: string, name: string): Buffer {
@@ -94,10 +96,13 @@ export async function verifyToken(
       `it is signed with ${quote(unverified.algorithm)}; issuer ${issuer.name} may use ${issuer.algorithms.join(", ")}`,
     );
   }
+  const { types = ["JWT"], subject } = PROVIDERS[issuer.provider];
+  if (!types.includes(unverified.type)) throw invalid(`its header's typ is not ${types.join(" or ")}`);
   const claims = await verifySignature(token, algorithm, kid, issuer, source, now);
 
   const { sub, iat, exp, jti } = claims as { sub: unknown; iat: number; exp: number; jti: unknown };
   if (typeof sub !== "string" || sub === "") throw invalid("its sub claim is not a string");
+  if (subject?.test(sub) === false) throw invalid(`its sub claim is not of the form that ${issuer.provider} gives`);
   if (exp - iat > issuer.maxTokenLifetimeSeconds) {
     throw invalid(
       `it lives ${exp - iat} s; issuer ${issuer.name} may give ${issuer.maxTokenLifetimeSeconds} s (max_token_lifetime)`,

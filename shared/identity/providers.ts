@@ -12,11 +12,37 @@ export interface ProviderPreset {
   readonly maxTokenLifetimeSeconds: number;
   /** Where the configuration says nothing of `replay`. */
   readonly replay: OidcIssuer["replay"];
+  /** What each `sub` of such an issuer looks like; a token with another is refused. */
+  readonly subject?: RegExp;
+  /** Of the header's `typ`, where it is there; `JWT` unless said. */
+  readonly types?: readonly string[];
   readonly trusted: readonly string[];
   readonly callerChosen: readonly string[];
   /** What a good grant for it names; shown where one names nothing that can be trusted. */
   readonly advice: string;
 }
+
+/** `system:serviceaccount:<namespace>:<name>`, both DNS labels or subdomains. */
+const SERVICE_ACCOUNT = /^system:serviceaccount:[a-z0-9-]+:[a-z0-9.-]+$/;
+
+const KUBERNETES = {
+  algorithms: ["RS256"],
+  maxTokenLifetimeSeconds: 86_400,
+  // One token serves a pod for hours.
+  replay: "off",
+  subject: SERVICE_ACCOUNT,
+  trusted: ["sub", "kubernetes.io.namespace", "kubernetes.io.serviceaccount.uid"],
+  callerChosen: [
+    // Of any namespace: whoever owns one can make a service account of that name.
+    "kubernetes.io.serviceaccount.name",
+    "kubernetes.io.pod.name",
+    "kubernetes.io.pod.uid",
+    "kubernetes.io.node.name",
+    "kubernetes.io.node.uid",
+    "jti",
+  ],
+  advice: "name sub, or kubernetes.io.namespace with kubernetes.io.serviceaccount.name",
+} as const satisfies ProviderPreset;
 
 export const PROVIDERS: Readonly<Record<OidcProvider, ProviderPreset>> = {
   // https://docs.github.com/en/actions/reference/security/oidc
@@ -77,6 +103,7 @@ export const PROVIDERS: Readonly<Record<OidcProvider, ProviderPreset>> = {
       "ci_config_sha",
     ],
     callerChosen: [
+      "project_visibility",
       "ref",
       "ref_type",
       "ref_path",
@@ -97,31 +124,97 @@ export const PROVIDERS: Readonly<Record<OidcProvider, ProviderPreset>> = {
       "user_identities",
       "runner_id",
       "runner_environment",
-      "project_visibility",
       "jti",
     ],
     advice: "name project_id or namespace_id: in a fork's merge request project_path is the fork's",
   },
   // https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens
-  kubernetes: {
+  kubernetes: KUBERNETES,
+  // ACK's own issuer of service-account tokens (RAM Roles for Service Accounts); project one with the broker's audience, since the
+  // one that ACK mounts is for STS. https://www.alibabacloud.com/help/en/ack/ack-managed-and-ack-dedicated/user-guide/use-rrsa-to-authorize-pods-to-access-different-cloud-services
+  rrsa: KUBERNETES,
+  // https://buildkite.com/docs/agent/cli/reference/oidc. Every organization shares the issuer, and a job chooses with --claim
+  // which of the optional claims are there, but not their values.
+  buildkite: {
     algorithms: ["RS256"],
-    maxTokenLifetimeSeconds: 86_400,
-    // One token serves a pod for hours.
-    replay: "off",
-    trusted: [
-      "sub",
-      "kubernetes.io.namespace",
-      "kubernetes.io.serviceaccount.name",
-      "kubernetes.io.serviceaccount.uid",
-    ],
+    maxTokenLifetimeSeconds: 7200,
+    // A job gets as many tokens as it asks for.
+    replay: "once",
+    subject: /^organization:[^:]+:pipeline:[^:]+:/,
+    trusted: ["sub", "organization_id", "organization_slug", "pipeline_id", "cluster_id", "queue_id"],
     callerChosen: [
-      "kubernetes.io.pod.name",
-      "kubernetes.io.pod.uid",
-      "kubernetes.io.node.name",
-      "kubernetes.io.node.uid",
+      // Every organization may have a pipeline of that name.
+      "pipeline_slug",
+      "cluster_name",
+      "queue_key",
+      "build_branch",
+      "build_tag",
+      "build_commit",
+      "build_number",
+      "build_source",
+      "step_key",
+      "job_id",
+      "agent_id",
+      "runner_environment",
       "jti",
     ],
-    advice: "name sub, or kubernetes.io.namespace with kubernetes.io.serviceaccount.name",
+    advice:
+      "name organization_id or organization_slug with pipeline_slug, or pipeline_id: every organization shares the issuer",
+  },
+  // https://circleci.com/docs/openid-connect-tokens/. The issuer is the organization's own; its audience is the organization's id.
+  circleci: {
+    algorithms: ["RS256"],
+    maxTokenLifetimeSeconds: 3600,
+    // One token serves the whole job.
+    replay: "off",
+    subject: /^org\/[0-9a-f-]{36}\/project\//,
+    trusted: ["sub", "oidc.circleci.com/project-id", "oidc.circleci.com/org-id", "oidc.circleci.com/context-ids"],
+    callerChosen: ["oidc.circleci.com/vcs-origin", "oidc.circleci.com/vcs-ref", "oidc.circleci.com/ssh-rerun", "jti"],
+    advice: "name oidc.circleci.com/project-id; a branch (oidc.circleci.com/vcs-ref) only beside it",
+  },
+  // https://support.atlassian.com/bitbucket-cloud/docs/integrate-pipelines-with-resource-servers-using-oidc/
+  bitbucket: {
+    algorithms: ["RS256"],
+    maxTokenLifetimeSeconds: 3600,
+    // One token serves the whole step.
+    replay: "off",
+    trusted: ["sub", "repositoryUuid", "workspaceUuid"],
+    callerChosen: ["branchName", "deploymentEnvironmentUuid", "pipelineUuid", "pipelineRunUuid", "stepUuid", "jti"],
+    advice: "name repositoryUuid, braces included",
+  },
+  // https://learn.microsoft.com/en-us/rest/api/azure/devops/distributedtask/oidctoken/create. Its audience cannot be chosen
+  // (api://AzureADTokenExchange), so whoever else receives such a token could present it here: replay stays on.
+  "azure-devops": {
+    algorithms: ["RS256"],
+    maxTokenLifetimeSeconds: 3600,
+    // A job gets as many tokens as it asks for.
+    replay: "once",
+    subject: /^(?:p|sc):\/\//,
+    trusted: ["sub", "org_id", "prj_id", "def_id", "rpo_id"],
+    callerChosen: ["rpo_ref", "rpo_ver", "rpo_uri", "run_id", "jti"],
+    advice: "name prj_id with def_id, or sub",
+  },
+  // https://plugins.jenkins.io/oidc-provider/. The plugin's claims are templates over a build's environment, which the
+  // build's own parameters and branch can shape; only `sub` is the job's URL unless somebody changed it.
+  jenkins: {
+    algorithms: ["RS256"],
+    maxTokenLifetimeSeconds: 3600,
+    // A credential binding makes one for each use.
+    replay: "once",
+    trusted: ["sub"],
+    callerChosen: ["build_number", "branch", "branch_name", "change_id", "jti"],
+    advice: "name sub, the job's URL",
+  },
+  // https://github.com/spiffe/spiffe/blob/main/standards/JWT-SVID.md: short-lived, `typ` may be JOSE, no `jti`.
+  spiffe: {
+    algorithms: ["RS256", "ES256"],
+    maxTokenLifetimeSeconds: 3600,
+    replay: "off",
+    subject: /^spiffe:\/\/[a-z0-9._-]+(?:\/[A-Za-z0-9._-]+)+$/,
+    types: ["JWT", "JOSE"],
+    trusted: ["sub"],
+    callerChosen: ["jti"],
+    advice: "name sub, the SPIFFE ID",
   },
   generic: {
     algorithms: ["RS256"],

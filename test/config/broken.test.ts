@@ -177,7 +177,7 @@ const ROWS: Record<string, Row[]> = {
     ["https://sts-vpc.cn-hangzhou.aliyuncs.com", "http://sts-vpc.cn-hangzhou.aliyuncs.com", "47:17", "is not https"],
   ],
   issuers: [
-    ["provider: github", "provider: githib", "11:15", "write one of github, gitlab, kubernetes, generic, alibaba", "editor"],
+    ["provider: github", "provider: githib", "11:15", "write one of github, gitlab, kubernetes, rrsa, buildkite, circleci, bitbucket, azure-devops, jenkins, spiffe, generic, alibaba", "editor"],
     ["provider: github", "provider: x\n    jwks_file:", "11:15", "write one of github, gitlab", "editor"],
     ["provider: github", "provider: generic", "11:15", "write github, which knows what its callers can choose"],
     ["[RS256]", "[HS256]", "13:18", "anyone could make an HS256 signature", "editor"],
