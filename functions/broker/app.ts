@@ -14,6 +14,7 @@ import type { Fetch } from "../../shared/identity/bounded-fetch.ts";
 import { identity } from "../../shared/identity/identify.ts";
 import { replayGuard } from "../../shared/identity/replay.ts";
 import { issuer } from "../../shared/issuing/issue.ts";
+import { clientAddress, type SocketAddress } from "./client-address.ts";
 import { problem } from "./problem.ts";
 import { type Health, healthRoutes } from "./routes/health.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
@@ -25,6 +26,7 @@ export interface Outside {
   readonly random: () => number;
   readonly fetch: Fetch;
   readonly environment: Environment;
+  readonly socketAddress: SocketAddress;
   readonly newRequestId: () => string;
   readonly log: Log;
   /** The function's own keys, which live as long as the process, have expired: a fresh instance must take over. */
@@ -33,6 +35,8 @@ export interface Outside {
 
 export interface BrokerVariables {
   requestId: string;
+  /** Where the request came from; undefined where that is not known for certain. */
+  clientAddress: string | undefined;
 }
 
 export interface Broker {
@@ -51,6 +55,11 @@ export function broker(config: BrokerConfig, version: string, outside: Outside):
 
   const app = new Hono<{ Variables: BrokerVariables }>();
   app.use(requestId(outside), recordRequest(health, outside), noticeExpiredKeys(health, keys, outside));
+  const addressOf = clientAddress(config, environment, outside.socketAddress);
+  app.use(async (c, next) => {
+    c.set("clientAddress", addressOf(c));
+    await next();
+  });
   app.use(
     bodyLimit({
       maxSize: LARGEST_BODY_BYTES,

@@ -5,11 +5,13 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { getRequestListener } from "@hono/node-server";
+import { getConnInfo } from "@hono/node-server/conninfo";
 import packageJson from "../../package.json" with { type: "json" };
 import { jsonLog } from "../../shared/audit/log.ts";
 import { type BrokerConfig, ConfigError } from "../../shared/config/config.ts";
 import { loadConfig } from "../../shared/config/load.ts";
 import { broker } from "./app.ts";
+import { keysWithoutUse } from "./client-address.ts";
 
 /** For requests under way when the process is told to stop; longer than any may take upstream. */
 const LONGEST_DRAIN_MS = 12_000;
@@ -30,6 +32,7 @@ function main(): void {
     random: Math.random,
     fetch,
     environment,
+    socketAddress: (c) => getConnInfo(c).remote.address,
     newRequestId: randomUUID,
     log,
     onKeysExpired: () => stop("the function role's keys have expired", 1),
@@ -63,7 +66,8 @@ function main(): void {
       message: `listening on ${address}:${listening}, policy ${file}`,
       policy_digest: config.digest,
     });
-    for (const message of withoutUse(config)) log({ event: "warning", message });
+    for (const message of [...withoutUse(config), ...keysWithoutUse(config, environment)])
+      log({ event: "warning", message });
   });
 }
 
@@ -81,7 +85,7 @@ function readConfig(file: string): BrokerConfig | undefined {
 /** Grants of callers that this version cannot recognise: they load, and admit nobody. */
 function withoutUse(config: BrokerConfig): string[] {
   return config.grants.flatMap(({ name, holder }) => {
-    if ("apiKey" in holder) return [`grant ${name} admits nobody: this version does not accept API keys yet`];
+    if ("apiKeys" in holder) return [];
     const provider = config.issuers.get(holder.issuer)?.provider;
     return provider === "alibaba"
       ? [`grant ${name} admits nobody: this version does not accept acs1 identities yet`]

@@ -89,6 +89,11 @@ export function crossProblems(config: Sound<ConfigFile>): Problem[] {
     false,
   );
 
+  for (const [name, key] of apiKeys) {
+    if (key?.created !== undefined && key.expires !== undefined && Date.parse(key.created) >= Date.parse(key.expires)) {
+      refuse(["api_keys", name, "expires"], "value", "is not after created; make the key anew");
+    }
+  }
   for (const [name, issuer] of issuers) {
     if (issuer && "jwks_file" in issuer && "jwks_uri" in issuer) {
       refuse(["issuers", name, "jwks_uri"], "key", "stands beside jwks_file; keep one of the two");
@@ -105,7 +110,12 @@ export function crossProblems(config: Sound<ConfigFile>): Problem[] {
     if (grant === undefined) continue;
     const path = ["grants", name];
     resolve([...path, "issuer"], "issuers", grant.issuer);
-    resolve([...path, "api_key"], "api_keys", grant.api_key);
+    if (typeof grant.api_key === "string") resolve([...path, "api_key"], "api_keys", grant.api_key);
+    else {
+      for (const [index, key] of (grant.api_key?.any_of ?? []).entries()) {
+        resolve([...path, "api_key", "any_of", index], "api_keys", key);
+      }
+    }
     resolve([...path, "registry"], "registries", grant.registry);
     if ("issuer" in grant && "api_key" in grant) {
       refuse(

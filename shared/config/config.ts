@@ -11,6 +11,8 @@ export interface BrokerConfig {
   /** In the order of the file. */
   readonly grants: readonly Grant[];
   readonly alibaba: AlibabaEndpoints;
+  /** Where a request's own address stands, where not on its connection: in a header that the operator's gateway sets. */
+  readonly clientAddress?: { readonly header: string };
   /** `sha256:` and 64 hex digits over the canonical form of the file: key order, comments and layout do not count. */
   readonly digest: string;
 }
@@ -86,6 +88,9 @@ export interface ApiKey {
   readonly expires: Date;
   /** Where it may be used from; empty: anywhere. */
   readonly cidrs: readonly string[];
+  /** For whoever looks after the keys; nothing is decided by these two. */
+  readonly created?: Date;
+  readonly last4?: string;
 }
 
 /** Other endpoints than the region's public ones: VPC, other partitions, the sandbox. Origins, no path. */

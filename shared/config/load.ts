@@ -106,6 +106,8 @@ function resolveConfig(
       sha256: key.sha256,
       expires: new Date(key.expires),
       cidrs: key.cidrs ?? [],
+      ...(key.created === undefined ? {} : { created: new Date(key.created) }),
+      ...(key.last4 === undefined ? {} : { last4: key.last4 }),
     })),
     // By the lines: an object's own order would put names of digits first.
     grants: [...lines].flatMap(([name, line]) => {
@@ -116,13 +118,14 @@ function resolveConfig(
       ...(content.alibaba?.sts_endpoint === undefined ? {} : { stsEndpoint: content.alibaba.sts_endpoint }),
       ...(content.alibaba?.cr_endpoint === undefined ? {} : { crEndpoint: content.alibaba.cr_endpoint }),
     } satisfies AlibabaEndpoints,
+    ...(content.client_address === undefined ? {} : { clientAddress: content.client_address }),
   };
 }
 
 function resolveGrant(name: string, grant: ConfigFile["grants"][string], line: number): Grant {
   return {
     name,
-    holder: grant.api_key === undefined ? { issuer: grant.issuer ?? "" } : { apiKey: grant.api_key },
+    holder: grant.api_key === undefined ? { issuer: grant.issuer ?? "" } : { apiKeys: keyNames(grant.api_key) },
     when: Object.entries(grant.when ?? {}).map(([claim, condition]) => resolveCondition(claim, condition)),
     registry: grant.registry,
     allow: grant.allow.map(checkedScope),
@@ -131,6 +134,10 @@ function resolveGrant(name: string, grant: ConfigFile["grants"][string], line: n
     createRepository: grant.create_repository ?? false,
     line,
   };
+}
+
+function keyNames(written: string | { any_of: string[] }): string[] {
+  return typeof written === "string" ? [written] : written.any_of;
 }
 
 function keysOf(
@@ -212,7 +219,7 @@ function mapEntries<In, Out>(
 }
 
 /**
- * Over everything that decides, defaults filled in. Left out: the grants' lines, which are only for messages. Order counts only where
+ * Over everything that decides, defaults filled in. Left out: what is only for people (the grants' lines, when a key was made, its last digits). Order counts only where
  * it is seen from outside (a registry's endpoints): grants are all considered, their conditions must all hold, and the
  * lists sorted here are sets.
  */
@@ -227,9 +234,12 @@ function digest(config: Omit<BrokerConfig, "digest">): string {
           ? { ...issuer, accounts: [...issuer.accounts].sort() }
           : { ...issuer, algorithms: [...issuer.algorithms].sort() },
       ),
-    apiKeys: [...config.apiKeys.values()].sort(byName).map((key) => ({ ...key, cidrs: [...key.cidrs].sort() })),
-    grants: [...config.grants].sort(byName).map(({ line: _, ...grant }) => ({
+    apiKeys: [...config.apiKeys.values()]
+      .sort(byName)
+      .map(({ created: _, last4: __, ...key }) => ({ ...key, cidrs: [...key.cidrs].sort() })),
+    grants: [...config.grants].sort(byName).map(({ line: _, holder, ...grant }) => ({
       ...grant,
+      holder: "apiKeys" in holder ? { apiKeys: [...holder.apiKeys].sort() } : holder,
       when: [...grant.when]
         .sort((a, b) => compare(a.claim, b.claim))
         .map((one) => (one.kind === "any_of" ? { ...one, values: [...one.values].sort() } : one)),

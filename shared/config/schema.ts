@@ -153,10 +153,22 @@ const condition = z
   ])
   .check(z.describe('text for an exact value, { any_of: [...] } or { glob: "..." }'));
 
+const apiKeyNames = z
+  .union([
+    z.string(),
+    z.strictObject({
+      any_of: listOf(
+        z.string().check(z.describe("the name of a configured API key")),
+        "the names of configured API keys",
+      ),
+    }),
+  ])
+  .check(z.describe("the name of a configured API key, or { any_of: [...] } while one takes another's place"));
+
 const grant = z
   .strictObject({
     issuer: z.optional(z.string().check(z.describe("the name of a configured issuer"))),
-    api_key: z.optional(z.string().check(z.describe("the name of a configured API key"))),
+    api_key: z.optional(apiKeyNames),
     when: z.optional(
       mapOf(
         ruled(values.claimName, "a claim's name; dots lead into nested claims"),
@@ -214,6 +226,16 @@ const apiKey = z.strictObject({
       "the networks that it may be used from; anywhere when left out",
     ),
   ),
+  created: z.optional(
+    ruled(values.dateTime, "when it was made, a date and time with its zone: 2027-03-30T00:00:00Z", "date-time"),
+  ),
+  last4: z.optional(
+    z.string().check(
+      // Not echoed either.
+      z.regex(/^[0-9a-f]{4}$/, 'is not the last four digits of a key; write them in quotes, as in "0a1b"'),
+      z.describe('the last four digits of the key, in quotes, as in "0a1b"'),
+    ),
+  ),
 });
 
 export const ConfigFile = z
@@ -224,6 +246,13 @@ export const ConfigFile = z
     issuers: z.optional(mapOf(name, issuer, "who vouches for callers, by name")),
     grants: mapOf(name, grant, "who gets what, by name"),
     api_keys: z.optional(mapOf(name, apiKey, "keys for scripts that have no identity, by name")),
+    client_address: z.optional(
+      z
+        .strictObject({
+          header: ruled(values.addressHeader, "the header that your own gateway sets, such as X-Real-IP"),
+        })
+        .check(z.describe("where a caller's address stands; on the connection when left out")),
+    ),
     alibaba: z.optional(
       z
         .strictObject({

@@ -121,6 +121,17 @@ export const endpoint: Rule = (value) => {
     : `${quote(value)} is not a registry's address; write host or host:port in lower case, without https:// or a path`;
 };
 
+/** A request header that holds one address, set by the operator's own gateway. */
+export const addressHeader: Rule = (value) => {
+  if (!/^[A-Za-z][A-Za-z0-9-]{0,62}$/.test(value)) {
+    return `${quote(value)} is no header's name; write one such as X-Real-IP`;
+  }
+  // Lists to which anyone on the way may add, the caller first; which entry to believe is not documented for Function Compute.
+  return /^(?:x-(?:original-)?forwarded-for|forwarded|via)$/i.test(value)
+    ? `${quote(value)} is a list that the caller can begin; name one that your gateway sets to a single address, such as X-Real-IP`
+    : undefined;
+};
+
 /** An IPv4 or IPv6 network, `10.0.0.0/8`: one whose host bits are set is more often a slip than meant. */
 export const cidr: Rule = (value) => {
   const [, address = "", length = ""] = /^([0-9a-fA-F:.]+)\/(0|[1-9]\d{0,2})$/.exec(value) ?? [];
@@ -128,6 +139,9 @@ export const cidr: Rule = (value) => {
   if (bits === 0 || Number(length) > bits)
     return `${quote(value)} is not a network; write one like 10.0.0.0/8 or 2001:db8::/32`;
   const hostBits = (1n << BigInt(bits - Number(length))) - 1n;
+  if (bits === 128 && addressNumber(address) >> 32n === 0xffffn) {
+    return `${quote(value)} is IPv4 written as IPv6; write it like 10.0.0.0/8`;
+  }
   if ((addressNumber(address) & hostBits) !== 0n) {
     return `${quote(value)} has bits set behind its first ${length}; write the network's own address, or /${bits} for one machine`;
   }

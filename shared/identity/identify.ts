@@ -6,14 +6,18 @@
 import type { BrokerConfig, OidcIssuer } from "../config/config.ts";
 import { BrokerError } from "../error.ts";
 import { quote } from "../policy/scope.ts";
+import { apiKeys } from "./api-key.ts";
 import type { Fetch } from "./bounded-fetch.ts";
 import { parseToken, verifyToken } from "./jwt.ts";
 import { type KeySource, keySource } from "./key-source.ts";
 import type { AuthenticatedPrincipal } from "./principal.ts";
 
 export interface Identity {
-  /** @throws BrokerError of status 401, or issuer_unavailable */
-  identify(authorization: string | undefined): Promise<AuthenticatedPrincipal>;
+  /**
+   * `address` is where the request came from, left out where that is not known for certain.
+   * @throws BrokerError of status 401, or issuer_unavailable
+   */
+  identify(authorization: string | undefined, address?: string): Promise<AuthenticatedPrincipal>;
   /** Fetches every issuer's keys ahead of the first request; a failure is left to that request to find. */
   warm(): Promise<void>;
 }
@@ -24,12 +28,12 @@ export function identity(config: BrokerConfig, fetch: Fetch, now: () => Date): I
     if (issuer.provider !== "alibaba") oidc.set(issuer.issuer, { issuer, keys: keySource(issuer, fetch, now) });
   }
 
+  const apiKeyHolders = apiKeys(config.apiKeys);
+
   return {
-    async identify(authorization) {
+    async identify(authorization, address) {
       const credential = bearerCredential(authorization, config.audience);
-      if (credential.startsWith("abk_")) {
-        throw new BrokerError("invalid_api_key", "the API key was not accepted");
-      }
+      if (credential.startsWith("abk_")) return apiKeyHolders.verify(credential, address, now());
       if (credential.startsWith("acs1.")) {
         throw new BrokerError("invalid_identity", "the signed Alibaba Cloud identity was not accepted");
       }

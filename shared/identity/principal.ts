@@ -9,8 +9,10 @@ export interface AuthenticatedPrincipal extends Principal {
   readonly expiresAt: Date;
 }
 
-/** The principal in one word, for messages, logs and session names: `github:repo:acme/app:ref:refs/heads/main`. */
-export function principalName(principal: Principal): string {
-  const source = "issuer" in principal.source ? principal.source.issuer : principal.source.apiKey;
-  return `${source}:${principal.subject}`;
+/**
+ * The principal in one word, for messages, logs and session names: `github:repo:acme/app:ref:refs/heads/main`, or
+ * `api_key.nightly`, which no issuer's caller is called, since theirs have a colon.
+ */
+export function principalName({ source, subject }: Principal): string {
+  return "issuer" in source ? `${source.issuer}:${subject}` : `api_key.${source.apiKey}`;
 }

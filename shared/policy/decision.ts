@@ -85,7 +85,7 @@ export function decide(principal: Principal, request: RightsRequest, grants: rea
 export function isHolder(principal: Principal, grant: Grant): boolean {
   return "issuer" in principal.source
     ? "issuer" in grant.holder && grant.holder.issuer === principal.source.issuer
-    : "apiKey" in grant.holder && grant.holder.apiKey === principal.source.apiKey;
+    : "apiKeys" in grant.holder && grant.holder.apiKeys.includes(principal.source.apiKey);
 }
 
 interface Cover {

@@ -5,8 +5,8 @@ import type { Scope } from "./scope.ts";
 
 export interface Grant {
   readonly name: string;
-  /** Whose callers it is for: all of one configured issuer that satisfy `when`, or the holder of one API key. */
-  readonly holder: { readonly issuer: string } | { readonly apiKey: string };
+  /** Whose callers it is for: all of one configured issuer that satisfy `when`, or whoever holds one of these API keys. */
+  readonly holder: { readonly issuer: string } | { readonly apiKeys: readonly string[] };
   /** All must hold. Empty only for an API key's grant. */
   readonly when: readonly Condition[];
   /** Name of a configured registry. */

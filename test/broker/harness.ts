@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
+import { getConnInfo } from "@hono/node-server/conninfo";
 import { type Broker, broker, type Outside } from "../../functions/broker/app.ts";
 import { jsonLog } from "../../shared/audit/log.ts";
 import { parseConfig } from "../../shared/config/load.ts";
@@ -85,6 +86,10 @@ export async function read(response: Response): Promise<Answer> {
 export interface HarnessOptions {
   readonly policy?: (cloudUrl: string, issuerUrl: string) => string;
   readonly environment?: (keys: Record<string, string>) => Record<string, string>;
+  /** Where requests seem to come from; this machine when left out. */
+  readonly socketAddress?: () => string | undefined;
+  /** Beside those of the cloud and the issuer; looked for in logs and errors too. */
+  readonly secrets?: readonly string[];
 }
 
 export async function startHarness(options: HarnessOptions = {}): Promise<Harness> {
@@ -115,6 +120,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     random: () => 0.5,
     fetch,
     environment: options.environment?.(keys) ?? keys,
+    socketAddress: options.socketAddress ?? ((c) => getConnInfo(c).remote.address),
     newRequestId: () => `request-${++ids}`,
     log: jsonLog((line) => {
       lines.push(line);
@@ -162,7 +168,11 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     close: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
-      const secrets = [...cloud.secrets(), ...tokens.map((token) => token.split(".")[2] as string)];
+      const secrets = [
+        ...(options.secrets ?? []),
+        ...cloud.secrets(),
+        ...tokens.map((token) => token.split(".")[2] as string),
+      ];
       await Promise.all([cloud.close(), issuer.close()]);
       const leaked = secrets.filter((secret) => output.some((text) => text.includes(secret)));
       if (leaked.length > 0) throw new Error(`${leaked.length} secrets were found in logs or errors`);

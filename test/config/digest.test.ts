@@ -27,8 +27,11 @@ grants:
     max_ttl: 1800
     create_repository: true
   nightly-pull: { api_key: nightly, registry: test, allow: ["repository:base/*:pull"], role_arn: acs:ram::1234567890123456:role/acr-web, max_ttl: 900 }
+  weekly-pull: { api_key: { any_of: [nightly, weekly] }, registry: test, allow: ["repository:tools/*:pull"], role_arn: acs:ram::1234567890123456:role/acr-web, max_ttl: 900 }
 api_keys:
   nightly: { sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, expires: 2027-06-30T00:00:00Z, cidrs: [10.0.0.0/8, 192.168.0.0/16] }
+  weekly: { sha256: 0f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, expires: 2027-06-30T00:00:00Z }
+client_address: { header: X-Real-IP }
 alibaba: { sts_endpoint: http://127.0.0.1:9100, cr_endpoint: http://127.0.0.1:9101 }
 `;
 const KEYS = [{ kty: "RSA", kid: "1", n: "x", e: "AQAB" }];
@@ -66,6 +69,20 @@ test("a default that is written out is the same as one that is left out", () => 
   expect(digestOf(written)).toBe(DIGEST);
 });
 
+test("one key's name alone is the same as a list of only it", () => {
+  expect(digestOf(TEXT.replace("api_key: nightly", "api_key: { any_of: [nightly] }"))).toBe(DIGEST);
+});
+
+test("when a key was made and its last digits decide nothing", () => {
+  const told = TEXT.replace("weekly: { sha256", 'weekly: { created: 2027-03-30T00:00:00Z, last4: "0a1b", sha256');
+  expect(told).not.toBe(TEXT);
+  expect(digestOf(told)).toBe(DIGEST);
+});
+
+test("a second key for a grant changes it", () => {
+  expect(digestOf(TEXT.replace("api_key: nightly", "api_key: { any_of: [nightly, weekly] }"))).not.toBe(DIGEST);
+});
+
 test("a changed key in a pinned key set changes it", () => {
   expect(digestOf(TEXT, [{ ...KEYS[0], n: "y" }])).not.toBe(DIGEST);
 });
@@ -76,7 +93,7 @@ test("the order of a registry's endpoints is seen by clients, so it counts", () 
 
 describe("every other value of the file counts", () => {
   // A reference or a preset has no other value that would load here.
-  const ONLY_ONE = /^(version|issuers\.\w+\.provider|grants\.[\w-]+\.(issuer|api_key))$/;
+  const ONLY_ONE = /^(version|issuers\.\w+\.provider|grants\.[\w-]+\.(issuer|api_key(\.any_of\.\d)?))$/;
 
   for (const path of leavesOf(parse(TEXT)).filter((leaf) => !ONLY_ONE.test(leaf.join(".")))) {
     test(path.join("."), () => {

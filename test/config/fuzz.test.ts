@@ -13,7 +13,7 @@ function loadsOrExplains(text: string): void {
   try {
     const config = parseConfig(text, { file: "broker.yaml", readFile: () => "{}" });
     expect(config.grants.length).toBeGreaterThan(0);
-    for (const { holder, when } of config.grants) expect("apiKey" in holder || when.length > 0).toBe(true);
+    for (const { holder, when } of config.grants) expect("apiKeys" in holder || when.length > 0).toBe(true);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     expect(error.problems.length).toBeGreaterThan(0);

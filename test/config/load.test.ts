@@ -122,7 +122,7 @@ describe("the contract's example", () => {
       createRepository: false,
       line: 11,
     });
-    expect(config.grants[2]).toMatchObject({ holder: { apiKey: "nightly" }, when: [] });
+    expect(config.grants[2]).toMatchObject({ holder: { apiKeys: ["nightly"] }, when: [] });
   });
 
   test("nothing of it can be changed", () => {
@@ -207,6 +207,11 @@ describe("how a bad file is told", () => {
       CONTRACT.replace("  nightly: { sha", "  abk_nightly_canary: { sha"),
       CONTRACT.replace("api_key: nightly", "api_key: abk_nightly_canary"),
       CONTRACT.replace("expires: 2027", "expires: abk_nightly_canary"),
+      CONTRACT.replace("cidrs: [10.0.0.0/8]", "last4: abk_nightly_canary"),
+      CONTRACT.replace("cidrs: [10.0.0.0/8]", "created: abk_nightly_canary"),
+      CONTRACT.replace("cidrs: [10.0.0.0/8]", "cidrs: [abk_nightly_canary]"),
+      CONTRACT.replace("api_key: nightly", "api_key: { any_of: [nightly, abk_nightly_canary] }"),
+      CONTRACT.replace("alibaba:  ", "client_address: { header: abk_nightly_canary }\nalibaba:  "),
     ]) {
       const told = complaintsOf(broken).join("\n");
       expect(told).not.toBe("");
@@ -238,6 +243,9 @@ describe("what may be written", () => {
     ['repository_id: "123456"', 'repository: { glob: "acme/*" }'],
     ['repository_id: "123456"', 'repository_owner: { any_of: ["acme", "Acme [x]? {y}"] }'],
     ["web-main:", '"2024":'],
+    ["api_key: nightly", "api_key: { any_of: [nightly] }"],
+    ["cidrs: [10.0.0.0/8]", 'created: 2027-03-30T00:00:00Z, last4: "0e12"'],
+    ["alibaba:  ", "client_address: { header: X-Real-IP }\nalibaba:  "],
   ])("%s → %s", (replaced, by) => {
     expect(CONTRACT).toContain(replaced);
     expect(complaintsOf(CONTRACT.replace(replaced, () => by))).toEqual([]);

@@ -62,8 +62,25 @@ describe("denying", () => {
   });
 
   test("an API key's grant is not for an issuer of the same name", () => {
-    const keyed = grant("keyed", { holder: { apiKey: "github" }, when: [], allow: [scope("repository:web/*:pull")] });
+    const keyed = grant("keyed", {
+      holder: { apiKeys: ["github"] },
+      when: [],
+      allow: [scope("repository:web/*:pull")],
+    });
     expect(reason(ask(["repository:web/app:pull"], [keyed]))).toEqual({ kind: "stranger" });
+  });
+
+  test("a grant of two API keys is for the holders of both, and for no other", () => {
+    const holder = (apiKey: string) => ({ source: { apiKey }, subject: apiKey, claims: {} });
+    const keyed = grant("keyed", {
+      holder: { apiKeys: ["old", "new"] },
+      when: [],
+      allow: [scope("repository:web/*:pull")],
+    });
+    for (const name of ["old", "new"]) {
+      expect(ask(["repository:web/app:pull"], [keyed], holder(name))).toMatchObject({ outcome: "allow" });
+    }
+    expect(reason(ask(["repository:web/app:pull"], [keyed], holder("ol")))).toEqual({ kind: "stranger" });
   });
 
   test("another registry's grant does not count", () => {

@@ -30,7 +30,7 @@ export function tokenRoute(parts: TokenRouteParts): Handler<{ Variables: BrokerV
   const { config, identity, log, now } = parts;
   return async (c) => {
     const requestId = c.var.requestId;
-    const principal = await identity.identify(c.req.header("authorization"));
+    const principal = await identity.identify(c.req.header("authorization"), c.var.clientAddress);
     const request = await readTokenRequest(c.req.raw);
     const wanted = resolve(request, principal, config);
     const decision = decide(principal, wanted, config.grants);
