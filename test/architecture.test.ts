@@ -10,6 +10,7 @@ const ROOT = new URL("../", import.meta.url);
 const ALLOWED: Readonly<Record<string, Readonly<Record<string, "code" | "type">>>> = {
   "shared/error.ts": {},
   "shared/json.ts": {},
+  "shared/near-name.ts": {},
   "shared/policy": {},
   "shared/identity": {
     "shared/config": "type",
@@ -17,7 +18,12 @@ const ALLOWED: Readonly<Record<string, Readonly<Record<string, "code" | "type">>
     "shared/error.ts": "code",
     "shared/json.ts": "code",
   },
-  "shared/config": { "shared/policy": "code", "shared/identity": "code", "shared/json.ts": "code" },
+  "shared/config": {
+    "shared/policy": "code",
+    "shared/identity": "code",
+    "shared/json.ts": "code",
+    "shared/near-name.ts": "code",
+  },
   "shared/alibaba": { "shared/policy": "code", "shared/error.ts": "code" },
   "shared/issuing": {
     "shared/alibaba": "code",
@@ -66,6 +72,15 @@ test("imports in shared/ point one way", () => {
   expect(wrong).toEqual([]);
 });
 
+test("the command line knows nothing of the function", () => {
+  const wrong = sources("cli").flatMap((file) =>
+    imports(file)
+      .filter(({ from }) => !/^(cli|shared)\/|^package\.json$/.test(from))
+      .map(({ from }) => `${file} imports ${from}`),
+  );
+  expect(wrong).toEqual([]);
+});
+
 test("the sandbox shares nothing with what it tests", () => {
   const shared = sources("test/sandbox").flatMap((file) =>
     imports(file)
@@ -75,11 +90,11 @@ test("the sandbox shares nothing with what it tests", () => {
   expect(shared).toEqual([]);
 });
 
-test("only app.ts and server.ts reach for the clock, the environment, the network or chance", () => {
-  const reaching = [...sources("shared"), ...sources("functions")].filter((file) =>
+test("only server.ts and acr-broker.ts reach for the clock, the environment, the network or chance", () => {
+  const reaching = [...sources("shared"), ...sources("functions"), ...sources("cli")].filter((file) =>
     /\bprocess\.env\b|\bDate\.now\(|new Date\(\)|Math\.random|globalThis\.fetch|randomUUID\(/.test(
       readFileSync(new URL(file, ROOT), "utf8"),
     ),
   );
-  expect(reaching).toEqual(["functions/broker/server.ts"]);
+  expect(reaching).toEqual(["functions/broker/server.ts", "cli/acr-broker.ts"]);
 });

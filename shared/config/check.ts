@@ -4,6 +4,7 @@
  */
 
 import * as z from "zod/mini";
+import { nearName } from "../near-name.ts";
 import { quote } from "../policy/scope.ts";
 import type { Path, YamlDocument } from "./document.ts";
 import { ConfigFile } from "./schema.ts";
@@ -223,23 +224,9 @@ function oneOf(values: readonly unknown[]): string {
 }
 
 function suggestion(wrong: string, known: readonly string[]): string {
-  const near = known.find((name) => distance(wrong, name) <= (name.length > 3 ? 2 : 1));
+  const near = nearName(wrong, known);
   if (near !== undefined) return `did you mean ${near}?`;
   return known.length === 0 ? "nothing is configured there" : `known are ${known.slice(0, 20).join(", ")}`;
-}
-
-/** Levenshtein distance, one row at a time. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (const [i, character] of [...a.slice(0, 100)].entries()) {
-    const next = [i + 1];
-    for (let j = 0; j < b.length; j++) {
-      const replaced = (row[j] as number) + (character === b[j] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j + 1] as number) + 1, (next[j] as number) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] as number;
 }
 
 function valueAt(data: unknown, path: Path): unknown {

@@ -1,0 +1,20 @@
+/**
+ * Every command of `acr-broker`, in the order of the help. A command's own file is loaded only when it runs, and with it
+ * what it needs: the YAML reader and the schema cost more than the rest of a start.
+ * A name may have two words (`key new`).
+ */
+
+import type { Command } from "./command.ts";
+
+export interface CommandEntry {
+  /** One line for the table of commands. */
+  readonly summary: string;
+  readonly load: () => Promise<Command>;
+}
+
+export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  check: {
+    summary: "say what is wrong with a policy, or its digest",
+    load: async () => (await import("./commands/check.ts")).check,
+  },
+};

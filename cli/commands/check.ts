@@ -1,0 +1,108 @@
+/** `acr-broker check`: what is wrong with a policy; of one that is right, what the broker will call it. */
+
+import packageJson from "../../package.json" with { type: "json" };
+import { type BrokerConfig, ConfigError } from "../../shared/config/config.ts";
+import { loadConfig } from "../../shared/config/load.ts";
+import { colours } from "../colours.ts";
+import { command, EXIT, type Terminal, UsageError } from "../command.ts";
+import { type Finding, findingsSarif, findingsText } from "../findings.ts";
+import { plural } from "../plural.ts";
+import { CONFIG_OPTION, policyFile } from "../policy-file.ts";
+
+const FORMATS = ["text", "json", "sarif"] as const;
+type Format = (typeof FORMATS)[number];
+
+export const check = command({
+  usage: "[FILE] [--format text|json|sarif] [--strict]",
+  description: `
+Reads the policy as the broker would at its start. Every problem is one line on standard output,
+FILE:LINE:COLUMN: severity: what is wrong; what to write. Without problems: the policy's digest (the one
+that /version of a running broker shows) and what it holds.
+
+Exit codes: 0 the broker would start on it; 1 it would not, or there is an error among the findings (with
+--strict: a warning); 2 wrong usage.`,
+  options: {
+    config: CONFIG_OPTION,
+    format: { type: "string", value: "FORMAT", help: `${FORMATS.join(", ")} (SARIF 2.1.0); default text` },
+    json: { type: "boolean", help: "the same as --format json" },
+    strict: { type: "boolean", help: "warnings, too, make the exit code 1" },
+  },
+  mostPositionals: 1,
+  examples: ["acr-broker check", "acr-broker check broker.yaml --format sarif > broker.sarif"],
+  run({ options, positionals: [named] }, terminal) {
+    if (named !== undefined && options.config !== undefined) {
+      throw new UsageError("check takes FILE or --config FILE, not both");
+    }
+    const file = policyFile(named ?? options.config, terminal);
+    const report = inspect(file);
+    terminal.out(written(report, formatOf(options), terminal));
+    const fails = (finding: Finding) =>
+      finding.severity === "error" || (options.strict === true && finding.severity === "warning");
+    return report.findings.some(fails) ? EXIT.no : EXIT.ok;
+  },
+});
+
+interface Report {
+  readonly file: string;
+  /** Absent where the file is no policy. */
+  readonly config?: BrokerConfig;
+  readonly findings: readonly Finding[];
+}
+
+function inspect(file: string): Report {
+  try {
+    const config = loadConfig(file);
+    return { file, config, findings: lintFindings(config) };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return { file, findings: error.problems.map((problem) => ({ rule: "config", severity: "error", ...problem })) };
+  }
+}
+
+/** What a reviewer should see of a policy that loads. */
+function lintFindings(_config: BrokerConfig): readonly Finding[] {
+  return [];
+}
+
+function formatOf({ format, json }: { readonly format?: string; readonly json?: boolean }): Format {
+  if (format === undefined) return json === true ? "json" : "text";
+  const known = FORMATS.find((one) => one === format);
+  if (known === undefined) throw new UsageError(`--format is one of ${FORMATS.join(", ")}`);
+  return known;
+}
+
+function written(report: Report, format: Format, terminal: Terminal): string {
+  const { config, file, findings } = report;
+  switch (format) {
+    case "sarif":
+      return `${JSON.stringify(findingsSarif(findings, packageJson.version), null, 2)}\n`;
+    case "json":
+      return `${JSON.stringify({
+        file,
+        loads: config !== undefined,
+        ...(config === undefined ? {} : { policy_digest: config.digest, counts: counts(config) }),
+        findings,
+      })}\n`;
+    case "text":
+      return findingsText(findings, terminal) + (config === undefined ? broken(report) : sound(file, config, terminal));
+  }
+}
+
+function broken({ file, findings }: Report): string {
+  return `${file}: ${plural(findings.length, "problem")}; the broker would not start\n`;
+}
+
+function sound(file: string, config: BrokerConfig, { colour }: Terminal): string {
+  const { registries, issuers, grants, apiKeys } = config;
+  const all = [
+    plural(registries.size, "registry", "registries"),
+    plural(issuers.size, "issuer"),
+    plural(grants.length, "grant"),
+    plural(apiKeys.size, "API key"),
+  ].join(", ");
+  return `${file}: ${colours(colour.out).green("loads")}: ${all}\npolicy digest ${config.digest}\n`;
+}
+
+function counts({ registries, issuers, grants, apiKeys }: BrokerConfig) {
+  return { registries: registries.size, issuers: issuers.size, grants: grants.length, api_keys: apiKeys.size };
+}
