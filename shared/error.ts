@@ -39,7 +39,7 @@ export interface ErrorFacts {
 }
 
 export interface UpstreamFailure {
-  readonly api: "AssumeRole" | "GetAuthorizationToken";
+  readonly api: "AssumeRole" | "GetAuthorizationToken" | "GetCallerIdentity";
   readonly code: string;
   readonly requestId?: string;
 }

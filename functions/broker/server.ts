@@ -1,7 +1,7 @@
 /** Starts the broker as a process: reads the environment and the configuration, listens, stops in order. */
 
 import { randomUUID } from "node:crypto";
-import { createServer, type Server } from "node:http";
+import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { getRequestListener } from "@hono/node-server";
@@ -44,12 +44,23 @@ function main(): void {
     getRequestListener(app.fetch, { overrideGlobalObjects: false }),
   );
 
+  const underWay = new Set<ServerResponse>();
+  server.on("request", (_, response) => {
+    underWay.add(response);
+    response.once("close", () => underWay.delete(response));
+  });
+
   function stop(why: string, exitCode: number): void {
     if (health.draining) return;
     health.draining = true;
     process.exitCode = exitCode;
     log({ event: "stopping", message: why });
-    drain(server).then(() => log({ event: "stopped", message: "all requests were answered" }));
+    drain(server, underWay).then((cutOff) =>
+      log({
+        event: "stopped",
+        message: cutOff === 0 ? "all requests were answered" : `${cutOff} requests were cut off`,
+      }),
+    );
   }
   process.on("SIGTERM", () => stop("SIGTERM", 0));
   process.on("SIGINT", () => stop("SIGINT", 0));
@@ -66,8 +77,7 @@ function main(): void {
       message: `listening on ${address}:${listening}, policy ${file}`,
       policy_digest: config.digest,
     });
-    for (const message of [...withoutUse(config), ...keysWithoutUse(config, environment)])
-      log({ event: "warning", message });
+    for (const message of keysWithoutUse(config, environment)) log({ event: "warning", message });
   });
 }
 
@@ -82,26 +92,23 @@ function readConfig(file: string): BrokerConfig | undefined {
   }
 }
 
-/** Grants of callers that this version cannot recognise: they load, and admit nobody. */
-function withoutUse(config: BrokerConfig): string[] {
-  return config.grants.flatMap(({ name, holder }) => {
-    if ("apiKeys" in holder) return [];
-    const provider = config.issuers.get(holder.issuer)?.provider;
-    return provider === "alibaba"
-      ? [`grant ${name} admits nobody: this version does not accept acs1 identities yet`]
-      : [];
-  });
-}
-
-/** Takes no new connections, lets requests under way finish, then closes what is left. */
-async function drain(server: Server): Promise<void> {
+/**
+ * Takes no new connections, lets requests under way finish, then closes all that is left, also connections that never sent a
+ * request. Answers how many requests were cut off.
+ */
+async function drain(server: Server, underWay: ReadonlySet<ServerResponse>): Promise<number> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  // Connections become idle one by one as their last request is answered.
-  const sweep = setInterval(() => server.closeIdleConnections(), 50);
-  const limit = setTimeout(() => server.closeAllConnections(), LONGEST_DRAIN_MS);
+  let cutOff = 0;
+  const limit = setTimeout(() => {
+    cutOff = underWay.size;
+    server.closeAllConnections();
+  }, LONGEST_DRAIN_MS);
+  for (const response of underWay)
+    if (!response.closed) await new Promise((resolve) => response.once("close", resolve));
+  server.closeAllConnections();
   await closed;
-  clearInterval(sweep);
   clearTimeout(limit);
+  return cutOff;
 }
 
 main();

@@ -11,11 +11,12 @@ import type { Fetch } from "./bounded-fetch.ts";
 import { parseToken, verifyToken } from "./jwt.ts";
 import { type KeySource, keySource } from "./key-source.ts";
 import type { AuthenticatedPrincipal } from "./principal.ts";
+import { signedIdentities } from "./signed-identity.ts";
 
 export interface Identity {
   /**
    * `address` is where the request came from, left out where that is not known for certain.
-   * @throws BrokerError of status 401, or issuer_unavailable
+   * @throws BrokerError of status 401, issuer_unavailable, or as STS GetCallerIdentity fails
    */
   identify(authorization: string | undefined, address?: string): Promise<AuthenticatedPrincipal>;
   /** Fetches every issuer's keys ahead of the first request; a failure is left to that request to find. */
@@ -30,13 +31,13 @@ export function identity(config: BrokerConfig, fetch: Fetch, now: () => Date): I
 
   const apiKeyHolders = apiKeys(config.apiKeys);
 
+  const signed = signedIdentities(config, fetch, now);
+
   return {
     async identify(authorization, address) {
       const credential = bearerCredential(authorization, config.audience);
       if (credential.startsWith("abk_")) return apiKeyHolders.verify(credential, address, now());
-      if (credential.startsWith("acs1.")) {
-        throw new BrokerError("invalid_identity", "the signed Alibaba Cloud identity was not accepted");
-      }
+      if (credential.startsWith("acs1.")) return signed.verify(credential);
       const unverified = parseToken(credential);
       const known = oidc.get(unverified.issuer);
       if (known === undefined) {

@@ -4,7 +4,7 @@ import type { Handler } from "hono";
 import type { RoleKeys } from "../../../shared/alibaba/role-keys.ts";
 import { decisionEvent, failureFacts, issuedFacts } from "../../../shared/audit/decision-event.ts";
 import type { DecisionEvent, Log } from "../../../shared/audit/log.ts";
-import type { BrokerConfig, OidcIssuer, Registry } from "../../../shared/config/config.ts";
+import type { AlibabaIssuer, BrokerConfig, OidcIssuer, Registry } from "../../../shared/config/config.ts";
 import { BrokerError } from "../../../shared/error.ts";
 import type { Identity } from "../../../shared/identity/identify.ts";
 import { type AuthenticatedPrincipal, principalName } from "../../../shared/identity/principal.ts";
@@ -114,6 +114,7 @@ async function issueOrRecord(
 function replayMark(principal: AuthenticatedPrincipal, config: BrokerConfig, replay: ReplayGuard) {
   if (!("issuer" in principal.source)) return undefined;
   const { issuer: name } = principal.source;
-  const issuer = config.issuers.get(name) as OidcIssuer;
-  return issuer.replay === "once" ? replay.claim(principal, name) : undefined;
+  const issuer = config.issuers.get(name) as OidcIssuer | AlibabaIssuer;
+  // A signed identity's nonce was used up when it was verified.
+  return issuer.provider !== "alibaba" && issuer.replay === "once" ? replay.claim(principal, name) : undefined;
 }
