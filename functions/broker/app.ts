@@ -16,6 +16,7 @@ import { replayGuard } from "../../shared/identity/replay.ts";
 import { issuer } from "../../shared/issuing/issue.ts";
 import { clientAddress, type SocketAddress } from "./client-address.ts";
 import { problem } from "./problem.ts";
+import { discoveryRoute } from "./routes/discovery.ts";
 import { type Health, healthRoutes } from "./routes/health.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
 import { tokenRoute } from "./routes/token.ts";
@@ -79,6 +80,7 @@ export function broker(config: BrokerConfig, version: string, outside: Outside):
     now,
   });
   app.post("/v1/token", token);
+  discoveryRoute(app, config);
   healthRoutes(app, { health, keys, version, digest: config.digest });
   lifecycleRoutes(app, health, async () => {
     await Promise.allSettled([callers.warm(), loadSdk()]);
