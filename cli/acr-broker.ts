@@ -1,5 +1,6 @@
 /** `acr-broker`: hands the process to the command line. The one file of cli/ that reaches for clock, environment and streams. */
 
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import packageJson from "../package.json" with { type: "json" };
 import { EXIT } from "./command.ts";
@@ -24,6 +25,7 @@ runCommandLine(process.argv.slice(2), packageJson.version, {
   environment,
   readStandardInput: () => readFileSync(0, "utf8"),
   now: () => new Date(),
+  random: randomBytes,
 }).then(
   (code) => {
     process.exitCode = code;

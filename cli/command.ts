@@ -20,6 +20,8 @@ export interface Terminal {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly readStandardInput: () => string;
   readonly now: () => Date;
+  /** That many bytes of a cryptographic source. */
+  readonly random: (bytes: number) => Uint8Array;
 }
 
 export interface Option {

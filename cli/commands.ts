@@ -17,4 +17,8 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "say what is wrong with a policy, or its digest",
     load: async () => (await import("./commands/check.ts")).check,
   },
+  "key new": {
+    summary: "make an API key for a script that has nothing better",
+    load: async () => (await import("./commands/key.ts")).newKey,
+  },
 };

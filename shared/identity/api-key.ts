@@ -14,8 +14,11 @@ import { BrokerError } from "../error.ts";
 import { networks } from "./address.ts";
 import type { AuthenticatedPrincipal } from "./principal.ts";
 
+/** As every name in broker.yaml; without `_`, so that a key comes apart in one way. */
+export const API_KEY_NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
+
 /**
- * The name as in broker.yaml, which has no `_`; then 64 lower-case hex digits, which is what `openssl rand -hex 32` makes too.
+ * The name; then 64 lower-case hex digits, which is what `openssl rand -hex 32` makes too.
  * One key has one spelling. Secret scanners may search for this.
  */
 const FORM = /^abk_([a-z0-9][a-z0-9-]{0,62})_[0-9a-f]{64}$/;
