@@ -1,0 +1,113 @@
+/**
+ * Why a request was decided as it was: what each grant of the principal's source makes of it, and what would be asked of the
+ * cloud. The decision is `decide`'s own; nothing here decides. Who may see how much of it is explanation-view.ts's business.
+ * Pure.
+ */
+
+import { type ClaimValue, type Condition, claimValue, holds } from "./condition.ts";
+import { type Decision, decide, isHolder, type NearMiss, type RightsRequest } from "./decision.ts";
+import { explainDenial } from "./explanation.ts";
+import type { Grant, Principal } from "./grant.ts";
+import { canonicalScopes, covers, type Scope } from "./scope.ts";
+import type { RegistryLocation } from "./session-policy.ts";
+import { type LifetimeWish, type Terms, termsOf } from "./terms.ts";
+
+export interface Explanation {
+  readonly principal: Principal;
+  readonly registry: string;
+  /** What is asked for, canonical. */
+  readonly scopes: readonly Scope[];
+  readonly decision: Decision;
+  /** Why no credential would be issued, as the token route would say it; absent where one would. */
+  readonly refusal?: {
+    readonly code: "access_denied" | "invalid_request" | "policy_too_large";
+    readonly detail: string;
+  };
+  readonly nearest?: NearMiss;
+  /** Of an allowed request. */
+  readonly terms?: Terms;
+  /** Of the principal's source, in the order of the policy; just the one, where a grant is asked for by name. */
+  readonly grants: readonly GrantExplanation[];
+}
+
+export interface GrantExplanation {
+  readonly grant: Grant;
+  /** Whether it is for the registry that is asked for; if not, it does not count. */
+  readonly isInRegistry: boolean;
+  /** Whether all conditions hold. */
+  readonly matches: boolean;
+  /** Whether the decision to allow rests on it. */
+  readonly decides: boolean;
+  /** In the order of the policy. */
+  readonly conditions: readonly ConditionExplanation[];
+  /** What it would give of what is asked for. */
+  readonly covers: readonly Scope[];
+}
+
+export interface ConditionExplanation {
+  readonly condition: Condition;
+  readonly holds: boolean;
+  readonly actual: ClaimValue;
+}
+
+export interface Question extends LifetimeWish {
+  readonly principal: Principal;
+  /** The principal's whole name, for the words of a refusal. */
+  readonly caller: string;
+  readonly request: RightsRequest;
+  readonly grants: readonly Grant[];
+  readonly location: RegistryLocation;
+}
+
+/** Never throws but for a defect, as `termsOf` does. */
+export function explain(question: Question): Explanation {
+  const { principal, caller, request, grants, location } = question;
+  const registry = "grant" in request ? request.grant.registry : request.registry;
+  const scopes = canonicalScopes("grant" in request ? request.grant.allow : request.scopes);
+  const decision = decide(principal, request, grants);
+  const considered = ("grant" in request ? [request.grant] : grants).filter((grant) => isHolder(principal, grant));
+  const shared = {
+    principal,
+    registry,
+    scopes,
+    decision,
+    grants: considered.map((grant) => explainGrant(grant, principal, { registry, scopes, decision })),
+  };
+  if (decision.outcome === "deny") {
+    const { reason } = decision;
+    return {
+      ...shared,
+      refusal: { code: "access_denied", detail: explainDenial(reason, caller) },
+      ...(reason.kind === "condition" ? { nearest: reason.nearest } : {}),
+    };
+  }
+  const terms = termsOf(decision, location, question);
+  return {
+    ...shared,
+    terms,
+    ...("refused" in terms ? { refusal: { code: terms.refused, detail: terms.detail } } : {}),
+  };
+}
+
+function explainGrant(
+  grant: Grant,
+  { claims }: Principal,
+  { registry, scopes, decision }: Pick<Explanation, "registry" | "scopes" | "decision">,
+): GrantExplanation {
+  const conditions = grant.when.map((condition) => ({
+    condition,
+    holds: holds(condition, claims),
+    actual: claimValue(claims, condition.claim),
+  }));
+  return {
+    grant,
+    isInRegistry: grant.registry === registry,
+    matches: conditions.every((condition) => condition.holds),
+    decides: decision.outcome === "allow" && decision.grants.includes(grant),
+    conditions,
+    covers: scopes.flatMap((scope) => {
+      const actions = scope.actions.filter((action) => grant.allow.some((pattern) => covers(pattern, scope, action)));
+      return actions.length === 0 ? [] : [{ ...scope, actions }];
+    }),
+  };
+}

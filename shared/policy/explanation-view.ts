@@ -1,0 +1,178 @@
+/**
+ * An explanation as JSON, for two readers. The operator sees all of it. The caller sees what explanation.ts lets it know:
+ * a stranger learns that it is refused; what a grant expects is shown only where another of its written conditions holds,
+ * since on a public issuer "a caller" may be anybody; grants that it has nothing to do with do not appear.
+ * The shape is a promise to scripts: docs/api.md, docs/cli.md. Fields are only ever added.
+ */
+
+import { type ClaimValue, describeCondition } from "./condition.ts";
+import type { NearMiss } from "./decision.ts";
+import type { ConditionExplanation, Explanation, GrantExplanation } from "./explain.ts";
+import { formatScope } from "./scope.ts";
+import { LONGEST_SESSION_POLICY } from "./session-policy.ts";
+
+export interface ExplanationJson {
+  readonly outcome: "allow" | "deny";
+  /** What the token route would refuse with; absent where it would issue. An allowed request may still be too large. */
+  readonly code?: "access_denied" | "invalid_request" | "policy_too_large";
+  /** The token route's words to the caller. */
+  readonly detail?: string;
+  /** Of a denial; not told to strangers. */
+  readonly reason?: string;
+  readonly principal: { readonly issuer?: string; readonly api_key?: string; readonly subject: string };
+  readonly registry: string;
+  readonly scope: readonly string[];
+  readonly nearest?: NearMissJson;
+  readonly grants: readonly GrantJson[];
+  /** From here on: of an allowed request. */
+  readonly role_arn?: string;
+  readonly lifetime?: { readonly seconds: number; readonly max_ttl: number };
+  readonly session_policy?: SessionPolicyJson;
+}
+
+export interface NearMissJson {
+  readonly grant: string;
+  /** In the policy. */
+  readonly line: number;
+  readonly claim: string;
+  readonly actual: ClaimJson;
+  readonly expected?: string;
+}
+
+export interface GrantJson {
+  readonly name: string;
+  readonly line: number;
+  readonly registry: string;
+  readonly matches: boolean;
+  readonly decides: boolean;
+  /** The first condition's claim that does not hold. */
+  readonly failed?: string;
+  readonly conditions: readonly ConditionJson[];
+  /** What it gives of what is asked for. */
+  readonly covers: readonly string[];
+}
+
+export interface ConditionJson {
+  readonly claim: string;
+  readonly holds: boolean;
+  readonly actual: ClaimJson;
+  /** In words: what the claim must be. */
+  readonly expected?: string;
+}
+
+/** The value, a list's values, `null` where the claim is absent, or why it cannot be compared. */
+export type ClaimJson = string | readonly string[] | null | { readonly unusable: string };
+
+export interface SessionPolicyJson {
+  readonly characters: number;
+  /** STS takes no more. */
+  readonly most_characters: number;
+  /** Absent where it would be too large. */
+  readonly policy?: unknown;
+}
+
+export function operatorView(explanation: Explanation): ExplanationJson {
+  return view(explanation, {
+    reason: true,
+    grants: explanation.grants,
+    expected: () => true,
+    nearestExpected: true,
+  });
+}
+
+export function callerView(explanation: Explanation): ExplanationJson {
+  const { decision, grants, nearest } = explanation;
+  const isStranger = decision.outcome === "deny" && decision.reason.kind === "stranger";
+  return view(explanation, {
+    reason: !isStranger,
+    grants: isStranger ? [] : grants.filter((one) => one.isInRegistry && (one.matches || meetsSome(one))),
+    expected: (one, condition) => one.matches || meetsSome(one, condition),
+    nearestExpected: grants.some((one) => one.grant === nearest?.grant && meetsSome(one)),
+  });
+}
+
+/** Whether a written condition other than `but` holds. What a preset adds by itself holds for nearly everybody. */
+function meetsSome({ conditions }: GrantExplanation, but?: ConditionExplanation): boolean {
+  return conditions.some((one) => one !== but && one.holds && one.condition.kind !== "none_of");
+}
+
+interface Disclosure {
+  readonly reason: boolean;
+  readonly grants: readonly GrantExplanation[];
+  readonly expected: (grant: GrantExplanation, condition: ConditionExplanation) => boolean;
+  readonly nearestExpected: boolean;
+}
+
+function view(explanation: Explanation, disclosure: Disclosure): ExplanationJson {
+  const { principal, registry, scopes, decision, refusal, nearest, terms } = explanation;
+  const { source, subject } = principal;
+  return {
+    outcome: decision.outcome,
+    ...refusal,
+    ...(decision.outcome === "deny" && disclosure.reason ? { reason: decision.reason.kind } : {}),
+    principal: { ...("issuer" in source ? { issuer: source.issuer } : { api_key: source.apiKey }), subject },
+    registry,
+    scope: scopes.map(formatScope),
+    ...(nearest === undefined ? {} : { nearest: nearMissJson(nearest, disclosure.nearestExpected) }),
+    grants: disclosure.grants.map((one) => grantJson(one, (condition) => disclosure.expected(one, condition))),
+    ...(decision.outcome === "allow" && terms !== undefined
+      ? {
+          role_arn: decision.rights.roleArn,
+          lifetime: { seconds: terms.lifetimeSeconds, max_ttl: decision.maxTtlSeconds },
+          ...sessionPolicyJson(terms),
+        }
+      : {}),
+  };
+}
+
+function nearMissJson({ grant, failed, actual }: NearMiss, isExpectedShown: boolean): NearMissJson {
+  return {
+    grant: grant.name,
+    line: grant.line,
+    claim: failed.claim,
+    actual: claimJson(actual),
+    ...(isExpectedShown ? { expected: describeCondition(failed) } : {}),
+  };
+}
+
+function grantJson(one: GrantExplanation, isExpectedShown: (condition: ConditionExplanation) => boolean): GrantJson {
+  const { grant, matches, decides, conditions, covers } = one;
+  const failed = conditions.find((condition) => !condition.holds)?.condition.claim;
+  return {
+    name: grant.name,
+    line: grant.line,
+    registry: grant.registry,
+    matches,
+    decides,
+    ...(failed === undefined ? {} : { failed }),
+    conditions: conditions.map((condition) => ({
+      claim: condition.condition.claim,
+      holds: condition.holds,
+      actual: claimJson(condition.actual),
+      ...(isExpectedShown(condition) ? { expected: describeCondition(condition.condition) } : {}),
+    })),
+    covers: covers.map(formatScope),
+  };
+}
+
+function claimJson(value: ClaimValue): ClaimJson {
+  switch (value.kind) {
+    case "value":
+      return value.text;
+    case "list":
+      return value.texts;
+    case "absent":
+      return null;
+    case "unusable":
+      return { unusable: value.why };
+  }
+}
+
+function sessionPolicyJson(terms: NonNullable<Explanation["terms"]>): { session_policy?: SessionPolicyJson } {
+  const most = { most_characters: LONGEST_SESSION_POLICY };
+  if ("policy" in terms) {
+    const { json } = terms.policy;
+    return { session_policy: { characters: json.length, ...most, policy: JSON.parse(json) } };
+  }
+  return terms.characters === undefined ? {} : { session_policy: { characters: terms.characters, ...most } };
+}

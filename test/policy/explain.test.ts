@@ -1,0 +1,232 @@
+/** What an explanation says, and to whom. */
+
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { decide } from "../../shared/policy/decision.ts";
+import { type Explanation, explain } from "../../shared/policy/explain.ts";
+import { callerView, operatorView } from "../../shared/policy/explanation-view.ts";
+import type { Grant, Principal } from "../../shared/policy/grant.ts";
+import { caller, grant, scope, when } from "./grants.ts";
+
+const location = { region: "cn-hangzhou", accountId: "1234567890123456", instanceId: "cri-abc123" };
+const web = grant("web", {
+  when: when({ repository_id: "1", ref: "refs/heads/main" }),
+  allow: [scope("repository:web/*:pull,push")],
+  line: 10,
+});
+const base = grant("base", { allow: [scope("repository:base/*:pull")], maxTtlSeconds: 900, line: 20 });
+const gitlab = grant("gitlab", { holder: { issuer: "gitlab" }, allow: [scope("repository:web/*:pull")] });
+const policy = [web, base, gitlab];
+
+function ask(texts: string[], principal: Principal, grants: readonly Grant[] = policy): Explanation {
+  const request = { registry: "prod", scopes: texts.map(scope) };
+  return explain({ principal, caller: "github:me", request, grants, location });
+}
+
+const main = caller({ repository_id: "1", ref: "refs/heads/main" });
+const evil = caller({ repository_id: "1", ref: "refs/heads/evil" });
+const nobody = caller({ repository_id: "666", ref: "refs/heads/evil" });
+
+describe("an allowed request", () => {
+  const view = operatorView(ask(["repository:web/app:push", "repository:base/node:pull"], main));
+
+  test("names the deciding grants with their lines, the lifetime and the role", () => {
+    expect(view).toMatchObject({
+      outcome: "allow",
+      lifetime: { seconds: 900, max_ttl: 900 },
+      role_arn: "acs:ram::1234567890123456:role/acr-web",
+      grants: [
+        { name: "web", line: 10, matches: true, decides: true, covers: ["repository:web/app:push"] },
+        { name: "base", line: 20, matches: true, decides: true, covers: ["repository:base/node:pull"] },
+      ],
+    });
+    expect(view.code).toBeUndefined();
+  });
+
+  test("shows the session policy that would be sent, and its length", () => {
+    const { characters, policy: sent } = view.session_policy ?? { characters: 0 };
+    expect(JSON.stringify(sent)).toHaveLength(characters);
+    expect(JSON.stringify(sent)).toContain("repository/cri-abc123/web/app");
+  });
+
+  test("that is too large for STS says so, and by how much", () => {
+    const many = Array.from({ length: 60 }, (_, index) => `repository:web/app-${index}:pull`);
+    const tooLarge = operatorView(ask(many, main));
+    expect(tooLarge).toMatchObject({ outcome: "allow", code: "policy_too_large" });
+    expect(tooLarge.session_policy?.characters).toBeGreaterThan(2048);
+    expect(tooLarge.session_policy).not.toHaveProperty("policy");
+  });
+
+  test("lives as long as is wished, within what is granted", () => {
+    const request = { registry: "prod", scopes: [scope("repository:web/app:pull")] };
+    const question = { principal: main, caller: "", request, grants: policy, location };
+    expect(operatorView(explain({ ...question, ttlSeconds: 1000 })).lifetime).toEqual({ seconds: 1000, max_ttl: 1800 });
+    expect(operatorView(explain({ ...question, minTtlSeconds: 1900 }))).toMatchObject({
+      outcome: "allow",
+      code: "invalid_request",
+    });
+  });
+});
+
+describe("a denied request", () => {
+  test("shows each condition with the claim's value, the first that failed, and the nearest miss", () => {
+    const view = operatorView(ask(["repository:web/app:push"], evil));
+    expect(view).toMatchObject({
+      outcome: "deny",
+      code: "access_denied",
+      reason: "condition",
+      nearest: { grant: "web", line: 10, claim: "ref", actual: "refs/heads/evil", expected: '"refs/heads/main"' },
+    });
+    expect(view.grants[0]).toEqual({
+      name: "web",
+      line: 10,
+      registry: "prod",
+      matches: false,
+      decides: false,
+      failed: "ref",
+      conditions: [
+        { claim: "repository_id", holds: true, actual: "1", expected: '"1"' },
+        { claim: "ref", holds: false, actual: "refs/heads/evil", expected: '"refs/heads/main"' },
+      ],
+      covers: ["repository:web/app:push"],
+    });
+  });
+
+  test("shows absent claims, lists, and what cannot be compared", () => {
+    const odd = caller({ ref: { deep: 1 } });
+    const [grant] = operatorView(ask(["repository:web/app:push"], odd)).grants;
+    expect(grant?.conditions.map(({ actual }) => actual)).toEqual([null, { unusable: "it is an object" }]);
+  });
+
+  test("for a named grant is about that grant alone", () => {
+    const { grants } = operatorView(
+      explain({ principal: evil, caller: "", request: { grant: web }, grants: policy, location }),
+    );
+    expect(grants.map(({ name }) => name)).toEqual(["web"]);
+  });
+});
+
+describe("to the caller", () => {
+  test("a stranger to every grant's issuer learns only that it is refused", () => {
+    const stranger = caller({ repository_id: "1", ref: "refs/heads/main" }, "other");
+    expect(callerView(ask(["repository:web/app:push"], stranger))).toEqual({
+      outcome: "deny",
+      code: "access_denied",
+      detail: "the request was refused",
+      principal: { issuer: "other", subject: "repo:acme/app" },
+      registry: "prod",
+      scope: ["repository:web/app:push"],
+      grants: [],
+    });
+  });
+
+  test("who meets no condition sees its own value beside the nearest grant's name, and no other grant", () => {
+    const view = callerView(ask(["repository:web/app:push"], nobody));
+    expect(view.grants).toEqual([]);
+    expect(view.nearest).toEqual({ grant: "web", line: 10, claim: "repository_id", actual: "666" });
+  });
+
+  test("who meets another condition sees what it must be", () => {
+    const view = callerView(ask(["repository:web/app:push"], evil));
+    expect(view.nearest?.expected).toBe('"refs/heads/main"');
+    const [first] = view.grants;
+    expect(first?.conditions).toEqual([
+      // The only one that holds: what else it would take is not told.
+      { claim: "repository_id", holds: true, actual: "1" },
+      { claim: "ref", holds: false, actual: "refs/heads/evil", expected: '"refs/heads/main"' },
+    ]);
+  });
+
+  test("what a preset adds by itself, and nearly everybody meets, opens nothing", () => {
+    const guarded = grant("guarded", {
+      when: [...when({ repository_id: "1" }), { claim: "event_name", kind: "none_of", values: ["pull_request"] }],
+      allow: web.allow,
+    });
+    const view = callerView(ask(["repository:web/app:push"], nobody, [guarded]));
+    expect(view.grants).toEqual([]);
+    expect(view.nearest).not.toHaveProperty("expected");
+  });
+
+  test("an API key's holder sees its own grants", () => {
+    const nightly = grant("nightly", { holder: { apiKeys: ["nightly"] }, when: [], allow: base.allow });
+    const holder: Principal = { source: { apiKey: "nightly" }, subject: "nightly", claims: {} };
+    const view = callerView(ask(["repository:web/app:push"], holder, [nightly, ...policy]));
+    expect(view).toMatchObject({ principal: { api_key: "nightly" }, reason: "scope" });
+    expect(view.grants.map(({ name }) => name)).toEqual(["nightly"]);
+  });
+});
+
+/** Policies whose every expected value names its grant, so that a leak can be traced. */
+const names = ["g0", "g1", "g2", "g3", "g4"];
+const random = fc.record({
+  policy: fc.array(
+    fc.record({
+      issuer: fc.constantFrom("github", "gitlab"),
+      claims: fc.subarray(["a", "b", "c"], { minLength: 1 }),
+      registry: fc.constantFrom("prod", "other"),
+      allow: fc.constantFrom("repository:x/*:pull", "repository:x/y:pull,push", "repository:z/y:push"),
+    }),
+    { minLength: 1, maxLength: names.length },
+  ),
+  issuer: fc.constantFrom("github", "gitlab", "elsewhere"),
+  claims: fc.dictionary(fc.constantFrom("a", "b", "c"), fc.constantFrom(...names)),
+  scopes: fc.subarray(["repository:x/y:pull", "repository:x/*:pull", "repository:z/y:push", "repository:w/y:pull"], {
+    minLength: 1,
+  }),
+});
+
+describe("for all policies and callers", () => {
+  const build = ({ policy, issuer, claims, scopes }: typeof random extends fc.Arbitrary<infer T> ? T : never) => {
+    const grants = policy.map((facts, index) =>
+      grant(`name-${index}`, {
+        holder: { issuer: facts.issuer },
+        when: when(Object.fromEntries(facts.claims.map((claim) => [claim, `expected-g${index}-${claim}`]))),
+        registry: facts.registry,
+        allow: [scope(facts.allow)],
+      }),
+    );
+    const mine = Object.fromEntries(
+      Object.entries(claims).map(([claim, name]) => [claim, `expected-${name}-${claim}`]),
+    );
+    const principal = caller(mine, issuer);
+    return { grants, principal, explanation: ask(scopes, principal, grants), scopes: scopes.map(scope) };
+  };
+
+  test("the decision is decide's", () => {
+    fc.assert(
+      fc.property(random, (facts) => {
+        const { grants, principal, explanation, scopes } = build(facts);
+        expect(explanation.decision).toEqual(decide(principal, { registry: "prod", scopes }, grants));
+        const view = operatorView(explanation);
+        expect(view.code === undefined).toBe(view.outcome === "allow");
+        expect(callerView(explanation).outcome).toBe(view.outcome);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("no caller sees another issuer's grant, or an expected value of a grant whose conditions it does not meet", () => {
+    let hidden = 0;
+    fc.assert(
+      fc.property(random, (facts) => {
+        const { grants, principal, explanation } = build(facts);
+        const text = JSON.stringify(callerView(explanation));
+        for (const [index, { name, holder, when: conditions }] of grants.entries()) {
+          const isMine =
+            "issuer" in holder && "issuer" in principal.source && holder.issuer === principal.source.issuer;
+          const held = conditions.filter((one) => one.kind === "exact" && principal.claims[one.claim] === one.value);
+          if (!isMine) expect(text).not.toContain(`"${name}"`);
+          if (isMine && held.length > 0) continue;
+          hidden++;
+          for (const { claim } of conditions) {
+            const value = `expected-g${index}-${claim}`;
+            // It may have the value as its own claim, at another issuer.
+            if (principal.claims[claim] !== value) expect(text).not.toContain(value);
+          }
+        }
+      }),
+      { numRuns: 2000 },
+    );
+    expect(hidden).toBeGreaterThan(500);
+  });
+});
