@@ -1,20 +1,9 @@
 /** What is wrong with a policy, written for people, for scripts, and for code review (SARIF). */
 
 import { isAbsolute, relative } from "node:path";
+import type { Finding } from "../shared/config/lint-findings.ts";
 import { colours } from "./colours.ts";
 import type { Terminal } from "./command.ts";
-
-export interface Finding {
-  /** Stable; `config` where the broker would not start. */
-  readonly rule: string;
-  /** `error`: the broker does not start, or should not. */
-  readonly severity: "error" | "warning" | "note";
-  readonly file: string;
-  /** Both counted from 1. */
-  readonly line: number;
-  readonly column: number;
-  readonly message: string;
-}
 
 /** One line each, `FILE:LINE:COLUMN: severity: message [rule]`. */
 export function findingsText(findings: readonly Finding[], { colour }: Terminal): string {

@@ -1,11 +1,14 @@
 /** `acr-broker check`: what is wrong with a policy; of one that is right, what the broker will call it. */
 
+import { readFileSync } from "node:fs";
 import packageJson from "../../package.json" with { type: "json" };
 import { type BrokerConfig, ConfigError } from "../../shared/config/config.ts";
+import { readYaml, type YamlDocument } from "../../shared/config/document.ts";
+import { type Finding, lintFindings } from "../../shared/config/lint-findings.ts";
 import { loadConfig } from "../../shared/config/load.ts";
 import { colours } from "../colours.ts";
 import { command, EXIT, type Terminal, UsageError } from "../command.ts";
-import { type Finding, findingsSarif, findingsText } from "../findings.ts";
+import { findingsSarif, findingsText } from "../findings.ts";
 import { plural } from "../plural.ts";
 import { CONFIG_OPTION, policyFile } from "../policy-file.ts";
 
@@ -34,7 +37,7 @@ Exit codes: 0 the broker would start on it; 1 it would not, or there is an error
       throw new UsageError("check takes FILE or --config FILE, not both");
     }
     const file = policyFile(named ?? options.config, terminal);
-    const report = inspect(file);
+    const report = inspect(file, terminal.now());
     terminal.out(written(report, formatOf(options), terminal));
     const fails = (finding: Finding) =>
       finding.severity === "error" || (options.strict === true && finding.severity === "warning");
@@ -49,19 +52,20 @@ interface Report {
   readonly findings: readonly Finding[];
 }
 
-function inspect(file: string): Report {
+function inspect(file: string, now: Date): Report {
   try {
     const config = loadConfig(file);
-    return { file, config, findings: lintFindings(config) };
+    // Read a second time only where there is something to point at.
+    let document: YamlDocument | undefined;
+    const position: YamlDocument["position"] = (path, part) => {
+      document ??= readYaml(readFileSync(file, "utf8"));
+      return document.position(path, part);
+    };
+    return { file, config, findings: lintFindings({ config, file, position, now }) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     return { file, findings: error.problems.map((problem) => ({ rule: "config", severity: "error", ...problem })) };
   }
-}
-
-/** What a reviewer should see of a policy that loads. */
-function lintFindings(_config: BrokerConfig): readonly Finding[] {
-  return [];
 }
 
 function formatOf({ format, json }: { readonly format?: string; readonly json?: boolean }): Format {
