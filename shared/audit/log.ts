@@ -27,6 +27,8 @@ export interface DecisionEvent {
   readonly version: 1;
   readonly request_id: string;
   readonly outcome: "allow" | "deny";
+  /** Only asked about: nothing was to be issued. */
+  readonly explain?: true;
   readonly issuer?: string;
   readonly api_key?: string;
   readonly subject: string;

@@ -1,0 +1,45 @@
+/**
+ * `POST /v1/explain`: what `/v1/token` would decide for the same request, and why. Issues nothing, asks the cloud for nothing,
+ * and leaves a token that may be used once unused. 200 for a denial too: the question was answered.
+ */
+
+import type { Handler } from "hono";
+import { decisionEvent } from "../../../shared/audit/decision-event.ts";
+import type { Log } from "../../../shared/audit/log.ts";
+import type { BrokerConfig, Registry } from "../../../shared/config/config.ts";
+import type { Identity } from "../../../shared/identity/identify.ts";
+import { principalName } from "../../../shared/identity/principal.ts";
+import { explain } from "../../../shared/policy/explain.ts";
+import { callerView } from "../../../shared/policy/explanation-view.ts";
+import type { BrokerVariables } from "../app.ts";
+import { readBody } from "../request-body.ts";
+import { rightsRequest } from "../rights-request.ts";
+import { tokenRequest } from "../token-request.ts";
+
+export interface ExplainRouteParts {
+  readonly config: BrokerConfig;
+  readonly identity: Identity;
+  readonly log: Log;
+}
+
+export function explainRoute({ config, identity, log }: ExplainRouteParts): Handler<{ Variables: BrokerVariables }> {
+  return async (c) => {
+    const { requestId, clientAddress } = c.var;
+    const body = await readBody(c.req.raw);
+    const principal = await identity.identify(c.req.header("authorization"), clientAddress);
+    const { ttlSeconds, minTtlSeconds, ...named } = tokenRequest(c.req.raw, body);
+    const request = rightsRequest(named, principal, config);
+    const registry = "grant" in request ? request.grant.registry : request.registry;
+    const explanation = explain({
+      principal,
+      caller: principalName(principal),
+      request,
+      grants: config.grants,
+      location: config.registries.get(registry) as Registry,
+      ttlSeconds,
+      minTtlSeconds,
+    });
+    log({ ...decisionEvent(requestId, principal, request, explanation.decision, config.digest), explain: true });
+    return c.json({ ...callerView(explanation), request_id: requestId }, 200, { "cache-control": "no-store" });
+  };
+}

@@ -1,0 +1,38 @@
+/** `GET /v1/whoami`: the caller as the broker sees it, and which grants are its own. */
+
+import type { Handler } from "hono";
+import type { BrokerConfig } from "../../../shared/config/config.ts";
+import type { Identity } from "../../../shared/identity/identify.ts";
+import { holds } from "../../../shared/policy/condition.ts";
+import { isHolder } from "../../../shared/policy/decision.ts";
+import { formatScope } from "../../../shared/policy/scope.ts";
+import type { BrokerVariables } from "../app.ts";
+
+export function whoamiRoute(config: BrokerConfig, identity: Identity): Handler<{ Variables: BrokerVariables }> {
+  return async (c) => {
+    const principal = await identity.identify(c.req.header("authorization"), c.var.clientAddress);
+    const { source, subject, claims, expiresAt } = principal;
+    const grants = config.grants.filter(
+      (grant) => isHolder(principal, grant) && grant.when.every((condition) => holds(condition, claims)),
+    );
+    return c.json(
+      {
+        principal: {
+          ...("issuer" in source ? { issuer: source.issuer } : { api_key: source.apiKey }),
+          subject,
+          expires_at: expiresAt.toISOString(),
+          claims,
+        },
+        grants: grants.map(({ name, registry, allow, maxTtlSeconds }) => ({
+          name,
+          registry,
+          scope: allow.map(formatScope),
+          max_ttl: maxTtlSeconds,
+        })),
+        request_id: c.var.requestId,
+      },
+      200,
+      { "cache-control": "no-store" },
+    );
+  };
+}
