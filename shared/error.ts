@@ -35,6 +35,8 @@ export interface ErrorFacts {
   readonly retryAfterSeconds?: number;
   /** A cloud API's refusal: its own code and request id, never its words. */
   readonly upstream?: UpstreamFailure;
+  /** The broker's own keys, which have expired: where they came from. */
+  readonly expiredKeys?: "environment" | "request";
   readonly cause?: unknown;
 }
 

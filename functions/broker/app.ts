@@ -4,7 +4,6 @@
  */
 
 import { Hono, type MiddlewareHandler } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { type Environment, isFunctionCompute, type RoleKeys, roleKeys } from "../../shared/alibaba/role-keys.ts";
 import { loadSdk } from "../../shared/alibaba/sdk.ts";
 import type { Log } from "../../shared/audit/log.ts";
@@ -17,9 +16,11 @@ import { issuer } from "../../shared/issuing/issue.ts";
 import { clientAddress, type SocketAddress } from "./client-address.ts";
 import { problem } from "./problem.ts";
 import { discoveryRoute } from "./routes/discovery.ts";
+import { explainRoute } from "./routes/explain.ts";
 import { type Health, healthRoutes } from "./routes/health.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
 import { tokenRoute } from "./routes/token.ts";
+import { whoamiRoute } from "./routes/whoami.ts";
 
 export interface Outside {
   readonly now: () => Date;
@@ -45,9 +46,6 @@ export interface Broker {
   readonly health: Health;
 }
 
-/** Larger request bodies are refused unread; a token goes in a header, and scopes are short. */
-const LARGEST_BODY_BYTES = 16 * 1024;
-
 export function broker(config: BrokerConfig, version: string, outside: Outside): Broker {
   const { now, log, environment } = outside;
   const callers = identity(config, outside.fetch, now);
@@ -55,20 +53,17 @@ export function broker(config: BrokerConfig, version: string, outside: Outside):
   const keys = (headers: Headers): RoleKeys => roleKeys(environment, headers);
 
   const app = new Hono<{ Variables: BrokerVariables }>();
-  app.use(requestId(outside), recordRequest(health, outside), noticeExpiredKeys(health, keys, outside));
+  const paths = new Set<string>();
+  app.use(
+    requestId(outside),
+    recordRequest(health, outside, (path) => paths.has(path)),
+    noticeExpiredKeys(health, outside),
+  );
   const addressOf = clientAddress(config, environment, outside.socketAddress);
   app.use(async (c, next) => {
     c.set("clientAddress", addressOf(c));
     await next();
   });
-  app.use(
-    bodyLimit({
-      maxSize: LARGEST_BODY_BYTES,
-      onError: () => {
-        throw new BrokerError("payload_too_large", `the body is larger than ${LARGEST_BODY_BYTES} bytes`);
-      },
-    }),
-  );
 
   const token = tokenRoute({
     config,
@@ -80,12 +75,15 @@ export function broker(config: BrokerConfig, version: string, outside: Outside):
     now,
   });
   app.post("/v1/token", token);
+  app.post("/v1/explain", explainRoute({ config, identity: callers, log }));
+  app.get("/v1/whoami", whoamiRoute(config, callers));
   discoveryRoute(app, config);
   healthRoutes(app, { health, keys, version, digest: config.digest });
   lifecycleRoutes(app, health, async () => {
     await Promise.allSettled([callers.warm(), loadSdk()]);
   });
   refuseOtherMethods(app);
+  for (const { path } of app.routes) paths.add(path);
 
   app.notFound((c) => problem(new BrokerError("not_found", "there is nothing at this path"), c.var.requestId));
   app.onError((error, c) => problem(error, c.var.requestId));
@@ -120,7 +118,11 @@ function requestId({ environment, newRequestId }: Outside): MiddlewareHandler<{ 
 }
 
 /** One log line a request; counts those under way, so that stopping can wait for them. */
-function recordRequest(health: Health, { now, log }: Outside): MiddlewareHandler<{ Variables: BrokerVariables }> {
+function recordRequest(
+  health: Health,
+  { now, log }: Outside,
+  isRoute: (path: string) => boolean,
+): MiddlewareHandler<{ Variables: BrokerVariables }> {
   return async (c, next) => {
     const begun = now().getTime();
     health.inFlight++;
@@ -135,7 +137,7 @@ function recordRequest(health: Health, { now, log }: Outside): MiddlewareHandler
       event: "request",
       request_id: c.var.requestId,
       method: c.req.method,
-      route: c.res.status === 404 ? "(unknown)" : c.req.path,
+      route: isRoute(c.req.path) ? c.req.path : "(unknown)",
       status: c.res.status,
       duration_ms: now().getTime() - begun,
       ...(error === undefined
@@ -159,14 +161,12 @@ function defect(error: Error): { name: string; frames: string[] } {
  */
 function noticeExpiredKeys(
   health: Health,
-  keys: (headers: Headers) => RoleKeys,
   { onKeysExpired }: Outside,
 ): MiddlewareHandler<{ Variables: BrokerVariables }> {
   return async (c, next) => {
     await next();
-    const upstream = c.error instanceof BrokerError ? c.error.facts.upstream : undefined;
-    const expired = upstream?.api === "AssumeRole" && upstream.code === "InvalidSecurityToken.Expired";
-    if (expired && !health.keysExpired && keys(c.req.raw.headers).from === "environment") {
+    const expired = c.error instanceof BrokerError && c.error.facts.expiredKeys === "environment";
+    if (expired && !health.keysExpired) {
       health.keysExpired = true;
       onKeysExpired();
     }

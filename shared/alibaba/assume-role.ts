@@ -3,6 +3,7 @@
  * https://www.alibabacloud.com/help/en/ram/developer-reference/api-sts-2015-04-01-assumerole
  */
 
+import { BrokerError } from "../error.ts";
 import type { SessionPolicy } from "../policy/session-policy.ts";
 import { ATTEMPT_TIMEOUT_MS, type CallContext, callUpstream, MalformedAnswer } from "./call.ts";
 import type { RoleKeys } from "./role-keys.ts";
@@ -34,11 +35,11 @@ export interface SessionKeys {
   readonly requestId: string;
 }
 
-/** @throws BrokerError upstream_rejected, upstream_unavailable, upstream_timeout, not_ready (our own keys have expired) */
+/** @throws BrokerError upstream_rejected, upstream_unavailable, upstream_timeout; not_ready where our own keys have expired */
 export async function assumeRole(request: AssumeRoleRequest, context: CallContext): Promise<SessionKeys> {
   const sdk = await loadSdk();
   const client = new sdk.Sts(new sdk.util.Config(clientConfig(request.keys, request.endpoint)));
-  return callUpstream("AssumeRole", request.deadline, context, async () => {
+  const session = callUpstream("AssumeRole", request.deadline, context, async () => {
     const answer = await client.assumeRoleWithOptions(
       new sdk.AssumeRoleRequest({
         roleArn: request.roleArn,
@@ -50,11 +51,34 @@ export async function assumeRole(request: AssumeRoleRequest, context: CallContex
     );
     const { credentials, requestId } = answer.body ?? {};
     const { accessKeyId, accessKeySecret, securityToken, expiration } = credentials ?? {};
-    const expiresAt = new Date(expiration ?? Number.NaN);
-    if (!accessKeyId || !accessKeySecret || !securityToken || Number.isNaN(expiresAt.getTime()))
+    const expiresAt = new Date(isText(expiration) ? expiration : Number.NaN);
+    if (
+      !isText(accessKeyId) ||
+      !isText(accessKeySecret) ||
+      !isText(securityToken) ||
+      Number.isNaN(expiresAt.getTime())
+    ) {
       throw new MalformedAnswer();
-    return { accessKeyId, accessKeySecret, securityToken, expiresAt, requestId: requestId ?? "" };
+    }
+    return { accessKeyId, accessKeySecret, securityToken, expiresAt, requestId: isText(requestId) ? requestId : "" };
   });
+  return session.catch((error: unknown) => {
+    throw ownKeysExpired(error, request.keys) ?? error;
+  });
+}
+
+function ownKeysExpired(error: unknown, keys: RoleKeys): BrokerError | undefined {
+  if (!(error instanceof BrokerError) || error.facts.upstream?.code !== "InvalidSecurityToken.Expired")
+    return undefined;
+  return new BrokerError("not_ready", "the broker's own keys have expired; a fresh instance takes over, try again", {
+    upstream: error.facts.upstream,
+    expiredKeys: keys.from,
+    retryAfterSeconds: 5,
+  });
+}
+
+export function isText(value: unknown): value is string {
+  return typeof value === "string" && value !== "";
 }
 
 /** What both vendor clients are made with. */

@@ -4,7 +4,7 @@
  * https://www.alibabacloud.com/help/en/acr/developer-reference/api-cr-2018-12-01-getauthorizationtoken
  */
 
-import { clientConfig, type Endpoint, type SessionKeys } from "./assume-role.ts";
+import { clientConfig, type Endpoint, isText, type SessionKeys } from "./assume-role.ts";
 import { type CallContext, callUpstream, MalformedAnswer, RefusedAnswer } from "./call.ts";
 import { loadSdk } from "./sdk.ts";
 
@@ -41,8 +41,8 @@ export async function authorizationToken(
     );
     const { IsSuccess, Code, RequestId, AuthorizationToken, TempUsername, ExpireTime } = (answer["body"] ??
       {}) as Record<string, unknown>;
-    if (IsSuccess === false) throw new RefusedAnswer(String(Code), String(RequestId));
-    const expiresAt = new Date(Number(ExpireTime ?? Number.NaN));
+    if (IsSuccess !== true) throw new RefusedAnswer(String(Code), String(RequestId));
+    const expiresAt = new Date(typeof ExpireTime === "number" ? ExpireTime : Number.NaN);
     if (!isText(AuthorizationToken) || !isText(TempUsername) || Number.isNaN(expiresAt.getTime()))
       throw new MalformedAnswer();
     return {
@@ -52,8 +52,4 @@ export async function authorizationToken(
       requestId: isText(RequestId) ? RequestId : "",
     };
   });
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === "string" && value !== "";
 }

@@ -76,7 +76,7 @@ export class RefusedAnswer extends Error {
 }
 
 interface Failure {
-  readonly kind: "rejected" | "unavailable" | "timeout" | "expired";
+  readonly kind: "rejected" | "unavailable" | "timeout";
   readonly code: string;
   readonly requestId?: string;
   readonly retryable: boolean;
@@ -95,8 +95,8 @@ function classify(error: unknown): Failure {
       (typeof statusCode === "number" ? `Status${statusCode}` : "NoAnswer"),
     ...withRequestId(matching(id, /^(?!undefined$)[A-Za-z0-9-]{1,64}$/)),
   };
-  if (facts.code.startsWith("Throttling")) return { kind: "unavailable", ...facts, retryable: true };
-  if (facts.code === "InvalidSecurityToken.Expired") return { kind: "expired", ...facts, retryable: false };
+  if (facts.code.startsWith("Throttling") || statusCode === 429)
+    return { kind: "unavailable", ...facts, retryable: true };
   if (error instanceof RefusedAnswer || (typeof statusCode === "number" && statusCode < 500)) {
     return { kind: "rejected", ...facts, retryable: false };
   }
@@ -123,19 +123,10 @@ function asBrokerError(api: Api, { kind, code, requestId }: Failure): BrokerErro
         upstream,
         retryAfterSeconds: 2,
       });
-    case "expired":
-      return new BrokerError(
-        "not_ready",
-        `the broker's own keys have expired: ${where}; a fresh instance takes over, try again`,
-        {
-          upstream,
-          retryAfterSeconds: 5,
-        },
-      );
     case "rejected":
       return new BrokerError(
         "upstream_rejected",
-        `Alibaba Cloud refused ${where}: ${ADVICE[code] ?? "the broker's operator can look the request up in ActionTrail"}`,
+        `Alibaba Cloud refused ${where}: ${ADVICE.get(code) ?? "the broker's operator can look the request up in ActionTrail"}`,
         {
           upstream,
         },
@@ -151,18 +142,29 @@ function timedOut(api: Api): BrokerError {
 }
 
 /** What the operator must change, by the cloud's code. */
-const ADVICE: Readonly<Record<string, string>> = {
-  NoPermission:
+const ADVICE: ReadonlyMap<string, string> = new Map([
+  [
+    "NoPermission",
     "the grant's role must trust the function's role in its trust policy, and the function's role must be allowed sts:AssumeRole on it",
-  "EntityNotExist.Role": "the grant's role_arn names a role that does not exist",
-  "InvalidParameter.RoleArn": "the grant's role_arn is no role's ARN",
-  "InvalidParameter.DurationSeconds":
+  ],
+  ["EntityNotExist.Role", "the grant's role_arn names a role that does not exist"],
+  ["InvalidParameter.RoleArn", "the grant's role_arn is no role's ARN"],
+  [
+    "InvalidParameter.DurationSeconds",
     "the role's MaxSessionDuration is shorter than the grant's max_ttl; raise the one or lower the other",
-  "InvalidAccessKeyId.NotFound":
+  ],
+  [
+    "InvalidAccessKeyId.NotFound",
     "the broker's own keys are not known in this partition; check the function's role and alibaba.sts_endpoint",
-  "InvalidSecurityToken.MismatchWithAccessKey":
+  ],
+  [
+    "InvalidSecurityToken.MismatchWithAccessKey",
     "the broker's own keys do not belong together; check ALIBABA_CLOUD_* in the environment",
-  SignatureDoesNotMatch: "the broker's own keys are wrong; check ALIBABA_CLOUD_* in the environment",
-  INSTANCE_NOT_EXIST: "the registry's instance_id or region is wrong",
-  MalformedAnswer: "its answer was not what its documentation says; check alibaba.sts_endpoint and alibaba.cr_endpoint",
-};
+  ],
+  ["SignatureDoesNotMatch", "the broker's own keys are wrong; check ALIBABA_CLOUD_* in the environment"],
+  ["INSTANCE_NOT_EXIST", "the registry's instance_id or region is wrong"],
+  [
+    "MalformedAnswer",
+    "its answer was not what its documentation says; check alibaba.sts_endpoint and alibaba.cr_endpoint",
+  ],
+]);

@@ -38,6 +38,17 @@ const DEEPEST = 16;
 /** Names with a meaning of their own in JavaScript; no configuration needs them. */
 const RESERVED_KEYS = new Set(["__proto__", "constructor", "prototype"]);
 
+/**
+ * Tabs, controls, line ends that editors show and YAML does not know or the other way round, and format characters (zero
+ * width, direction, tags): https://trojansource.codes. A byte order mark may begin the file.
+ */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for.
+const HIDDEN = /[\u0000-\u0009\u000b\u000c\u000e-\u001f\u007f-\u009f\u2028\u2029]|\r(?!\n)|(?!^\ufeff)\p{Cf}/u;
+
+function codePoint(character: string): string {
+  return (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
+}
+
 export function readYaml(text: string): YamlDocument {
   const lines = new LineCounter();
   const problems: (Position & { message: string })[] = [];
@@ -52,10 +63,14 @@ export function readYaml(text: string): YamlDocument {
   if (Buffer.byteLength(text) > LONGEST_FILE_BYTES) {
     return unreadable({ line: 1, column: 1, message: `the file is over ${LONGEST_FILE_BYTES / 1024 / 1024} MiB` });
   }
-  const tab = text.indexOf("\t");
-  if (tab !== -1) {
-    const before = text.slice(0, tab).split("\n");
-    const message = "a tab; indent and separate with spaces (inside quotes a tab would be a control character)";
+  const hidden = HIDDEN.exec(text);
+  if (hidden !== null) {
+    const before = text.slice(0, hidden.index).split("\n");
+    const [character] = hidden as unknown as [string];
+    const message =
+      character === "\t"
+        ? "a tab; indent and separate with spaces (inside quotes a tab would be a control character)"
+        : `a character that is not seen or moves what is (U+${codePoint(character)}); what a reviewer reads would not be what is meant, so take it out`;
     return unreadable({ line: before.length, column: (before.at(-1) ?? "").length + 1, message });
   }
 

@@ -3,7 +3,7 @@
  * listed at https://unit42.paloaltonetworks.com/oh-my-dc-oidc-misconfigurations-in-cloud/.
  */
 
-import { PROVIDERS } from "../identity/providers.ts";
+import { judgementOf } from "../identity/providers.ts";
 import { quote } from "../policy/scope.ts";
 import type { Problem, Sound } from "./check.ts";
 import type { OidcProvider } from "./config.ts";
@@ -14,12 +14,6 @@ type Conditions = NonNullable<NonNullable<NonNullable<Sound<ConfigFile>["grants"
 
 /** Every token of an issuer has these alike, or they say what a caller is like and not who it is. */
 const TELLS_NOBODY_APART = new Set([...["iss", "aud", "iat", "nbf", "exp"]]);
-
-/** RAM identities: the session's name is the caller's own choice at AssumeRole. */
-const ALIBABA = {
-  callerChosen: ["session_name", "identity_type"],
-  advice: "name account_id with role_name or user_name",
-};
 
 /** Namespaces are made by the cluster's own people: part of one may be a pattern, all of it not. */
 const SERVICE_ACCOUNT = {
@@ -126,12 +120,15 @@ function openPatterns(when: Conditions, provider: Provider, grant: string): Prob
 
 /** A grant none of whose conditions rests on something that the issuer vouches for. */
 function standsOnNothing(when: Conditions, provider: Provider, grant: string): Problem[] {
-  const { callerChosen, advice } = provider === "alibaba" ? ALIBABA : PROVIDERS[provider];
+  const { callerChosen, advice, identifyingSubject } = judgementOf(provider);
   const conditions = Object.entries(when);
   // One that is wrong in itself has been complained of, and may carry the grant once it is mended.
   if (conditions.some(([, condition]) => condition === undefined)) return [];
   const carries = ([claim, condition]: (typeof conditions)[number]) =>
-    !callerChosen.includes(claim) && !TELLS_NOBODY_APART.has(claim) && !/^[*/:@]+$/.test(patternOf(condition) ?? "");
+    !callerChosen.includes(claim) &&
+    !TELLS_NOBODY_APART.has(claim) &&
+    !/^[*/:@]+$/.test(patternOf(condition) ?? "") &&
+    (claim !== "sub" || written(condition).every((text) => identifyingSubject?.test(text) !== false));
   if (conditions.some(carries)) return [];
   const claims = conditions.map(([claim]) => claim).join(", ");
   const message = `rests only on what any caller of this issuer can have or choose (${claims}); ${advice}`;
@@ -140,4 +137,10 @@ function standsOnNothing(when: Conditions, provider: Provider, grant: string): P
 
 function patternOf(condition: Conditions[string]): string | undefined {
   return typeof condition === "object" ? condition.glob : undefined;
+}
+
+/** Each text that the condition has in it: values and patterns. */
+function written(condition: Conditions[string]): readonly string[] {
+  if (typeof condition !== "object") return condition === undefined ? [] : [condition];
+  return [...(condition.any_of ?? []), condition.glob, condition.contains].filter((text) => text !== undefined);
 }

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { PROVIDERS } from "../identity/providers.ts";
+import { judgementOf, PROVIDERS } from "../identity/providers.ts";
 import type { Condition } from "../policy/condition.ts";
 import type { Grant } from "../policy/grant.ts";
 import { formatScope, parseScope, quote, type Scope } from "../policy/scope.ts";
@@ -15,6 +15,7 @@ import {
   type ConfigProblem,
   type Issuer,
   type OidcIssuer,
+  type OidcProvider,
 } from "./config.ts";
 import { readYaml } from "./document.ts";
 import { unsafeProblems } from "./lint.ts";
@@ -112,7 +113,9 @@ function resolveConfig(
     // By the lines: an object's own order would put names of digits first.
     grants: [...lines].flatMap(([name, line]) => {
       const grant = content.grants[name];
-      return grant === undefined ? [] : [resolveGrant(name, grant, line)];
+      return grant === undefined
+        ? []
+        : [resolveGrant(name, grant, line, content.issuers?.[grant.issuer ?? ""]?.provider)];
     }),
     alibaba: {
       ...(content.alibaba?.sts_endpoint === undefined ? {} : { stsEndpoint: content.alibaba.sts_endpoint }),
@@ -122,11 +125,16 @@ function resolveConfig(
   };
 }
 
-function resolveGrant(name: string, grant: ConfigFile["grants"][string], line: number): Grant {
+function resolveGrant(
+  name: string,
+  grant: ConfigFile["grants"][string],
+  line: number,
+  provider: OidcProvider | "alibaba" | undefined,
+): Grant {
   return {
     name,
     holder: grant.api_key === undefined ? { issuer: grant.issuer ?? "" } : { apiKeys: keyNames(grant.api_key) },
-    when: Object.entries(grant.when ?? {}).map(([claim, condition]) => resolveCondition(claim, condition)),
+    when: provider === undefined ? [] : conditions(grant.when ?? {}, provider),
     registry: grant.registry,
     allow: grant.allow.map(checkedScope),
     roleArn: grant.role_arn,
@@ -148,11 +156,24 @@ function keysOf(
   return issuer.jwks_uri === undefined ? { from: "discovery" } : { from: "url", url: issuer.jwks_uri };
 }
 
+/** The conditions that are written, and those that the issuer's preset adds where nothing is said of the claim. */
+function conditions(when: Record<string, WrittenCondition>, provider: OidcProvider | "alibaba"): Condition[] {
+  const { callerChosen, implied = [] } = judgementOf(provider);
+  return [
+    ...Object.entries(when).map(([claim, condition]) => ({
+      ...resolveCondition(claim, condition),
+      ...(callerChosen.includes(claim) ? { callerChosen: true } : {}),
+    })),
+    ...implied.filter(({ claim }) => !Object.hasOwn(when, claim)),
+  ];
+}
+
 type WrittenCondition = NonNullable<ConfigFile["grants"][string]["when"]>[string];
 
 function resolveCondition(claim: string, condition: WrittenCondition): Condition {
   if (typeof condition === "string") return { claim, kind: "exact", value: condition };
   if (condition.any_of !== undefined) return { claim, kind: "any_of", values: condition.any_of };
+  if (condition.contains !== undefined) return { claim, kind: "contains", value: condition.contains };
   return { claim, kind: "glob", pattern: condition.glob ?? "" };
 }
 

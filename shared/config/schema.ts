@@ -141,17 +141,18 @@ const conditionMap = z.strictObject({
   glob: z.optional(
     ruled(values.glob, "a pattern; * stands for anything within one segment and never crosses / : or @"),
   ),
+  contains: z.optional(ruled(values.exactValue, "a value that the claim, a list, must have among its elements")),
 });
 
 const condition = z
   .union([
     ruled(values.exactValue, "the exact value that the claim must have"),
     conditionMap.check(
-      z.refine((map) => Object.keys(map).length === 1, "must hold exactly one of any_of and glob"),
+      z.refine((map) => Object.keys(map).length === 1, "must hold exactly one of any_of, glob and contains"),
       z.meta({ minProperties: 1, maxProperties: 1 }),
     ),
   ])
-  .check(z.describe('text for an exact value, { any_of: [...] } or { glob: "..." }'));
+  .check(z.describe('text for an exact value, { any_of: [...] }, { glob: "..." } or { contains: "..." }'));
 
 const apiKeyNames = z
   .union([

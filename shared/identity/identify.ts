@@ -46,7 +46,7 @@ export function identity(config: BrokerConfig, fetch: Fetch, now: () => Date): I
           `tokens of ${quote(unverified.issuer)} are not accepted here; the iss claim must equal a configured issuer to the letter`,
         );
       }
-      const token = await verifyToken(unverified, known.issuer, known.keys, now());
+      const token = await verifyToken(unverified, known.issuer, known.keys, now);
       return { source: { issuer: known.issuer.name }, ...token };
     },
     async warm() {

@@ -87,7 +87,7 @@ export async function verifyToken(
   unverified: UnverifiedToken,
   issuer: OidcIssuer,
   source: KeySource,
-  now: Date,
+  now: () => Date,
 ): Promise<VerifiedToken> {
   const { token, kid } = unverified;
   const algorithm = issuer.algorithms.find((allowed) => allowed === unverified.algorithm);
@@ -123,7 +123,7 @@ async function verifySignature(
   kid: string | undefined,
   issuer: OidcIssuer,
   source: KeySource,
-  now: Date,
+  now: () => Date,
 ): Promise<Record<string, unknown>> {
   const keys = await source.keys((known) => selectKey(known, kid, algorithm) !== undefined);
   const key = selectKey(keys, kid, algorithm);
@@ -141,7 +141,7 @@ async function verifySignature(
       requiredClaims: ["exp", "iat", "aud", "sub"],
       clockTolerance: CLOCK_SKEW_SECONDS,
       maxTokenAge: issuer.maxTokenLifetimeSeconds,
-      currentDate: now,
+      currentDate: now(),
     });
     return payload;
   } catch (error) {

@@ -10,7 +10,9 @@ import { usableKeys, type VerificationKey } from "./jwks.ts";
 
 /** Older keys are fetched again, beside the request that finds them old. */
 const FRESH_MS = 10 * 60_000;
-/** Older keys are not believed: an issuer that took a key back must be heard within this time, even after an outage. */
+/** Older keys are believed only where the issuer, asked again, does not answer: it may have taken one back. */
+const AGING_MS = 15 * 60_000;
+/** Older keys are not believed at all. */
 const STALE_MS = 12 * 3_600_000;
 /** At most this often for one issuer: a caller can name any `kid`. */
 const REFETCH_MS = 30_000;
@@ -72,10 +74,12 @@ function remoteKeys(issuer: OidcIssuer, fetch: Fetch, now: () => Date): KeySourc
         if (inFlight !== undefined || sinceAttempt() >= REFETCH_MS) return refresh();
         return current.keys;
       }
-      if (age > FRESH_MS && sinceAttempt() >= REFETCH_MS) {
-        refresh().catch(() => {}); // the keys at hand still serve; the next request tries again
+      const { keys } = current;
+      if (age > FRESH_MS && (inFlight !== undefined || sinceAttempt() >= REFETCH_MS)) {
+        const refreshed = refresh().catch(() => keys); // the keys at hand still serve; a later request tries again
+        if (age > AGING_MS) return refreshed;
       }
-      return current.keys;
+      return keys;
     },
     retryAfterSeconds: () => Math.max(1, Math.ceil((REFETCH_MS - sinceAttempt()) / 1000)),
   };

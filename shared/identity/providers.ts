@@ -6,6 +6,7 @@
  */
 
 import type { JwsAlgorithm, OidcIssuer, OidcProvider } from "../config/config.ts";
+import type { Condition } from "../policy/condition.ts";
 
 export interface ProviderPreset {
   readonly algorithms: readonly JwsAlgorithm[];
@@ -14,6 +15,10 @@ export interface ProviderPreset {
   readonly replay: OidcIssuer["replay"];
   /** What each `sub` of such an issuer looks like; a token with another is refused. */
   readonly subject?: RegExp;
+  /** Where a `sub` can be made up of anything: how one begins that says whose it is, and so may carry a grant. */
+  readonly identifyingSubject?: RegExp;
+  /** What each grant that says nothing of the claim demands of it. */
+  readonly implied?: readonly Condition[];
   /** Of the header's `typ`, where it is there; `JWT` unless said. */
   readonly types?: readonly string[];
   readonly trusted: readonly string[];
@@ -51,14 +56,16 @@ export const PROVIDERS: Readonly<Record<OidcProvider, ProviderPreset>> = {
     maxTokenLifetimeSeconds: 3600,
     // A job gets as many tokens as it asks for.
     replay: "once",
+    // A repository's administrators can have it made of any claims, `environment:production` among them.
+    identifyingSubject: /^(?:repo|repository|repository_id|repository_owner|repository_owner_id):[^*:]/,
+    // A workflow of this event runs with the base repository's rights on somebody else's proposal; `ref` is then the base branch.
+    implied: [{ claim: "event_name", kind: "none_of", values: ["pull_request", "pull_request_target"] }],
     trusted: [
       "sub",
       "repository_id",
       "repository_owner_id",
       "repository",
       "repository_owner",
-      "job_workflow_ref",
-      "job_workflow_sha",
       "enterprise",
       "enterprise_id",
     ],
@@ -73,6 +80,9 @@ export const PROVIDERS: Readonly<Record<OidcProvider, ProviderPreset>> = {
       "workflow",
       "workflow_ref",
       "workflow_sha",
+      // Which reusable workflow runs, not who calls it: any repository may call a public one.
+      "job_workflow_ref",
+      "job_workflow_sha",
       "environment",
       "environment_node_id",
       "event_name",
@@ -93,16 +103,10 @@ export const PROVIDERS: Readonly<Record<OidcProvider, ProviderPreset>> = {
     maxTokenLifetimeSeconds: 86_400,
     // One token serves the whole job.
     replay: "off",
-    trusted: [
-      "sub",
-      "namespace_id",
-      "namespace_path",
-      "project_id",
-      "project_path",
-      "ci_config_ref_uri",
-      "ci_config_sha",
-    ],
+    trusted: ["sub", "namespace_id", "namespace_path", "project_id", "project_path", "ci_config_ref_uri"],
     callerChosen: [
+      // A fork at the same commit has the same.
+      "ci_config_sha",
       "project_visibility",
       "ref",
       "ref_type",
@@ -221,7 +225,23 @@ export const PROVIDERS: Readonly<Record<OidcProvider, ProviderPreset>> = {
     maxTokenLifetimeSeconds: 3600,
     replay: "off",
     trusted: ["sub"],
-    callerChosen: ["jti", "nonce", "iat", "exp", "nbf"],
+    callerChosen: [
+      ...["ref", "ref_type", "ref_protected", "branch", "environment", "event_name", "workflow", "sha"],
+      ...["jti", "nonce", "iat", "exp", "nbf"],
+    ],
     advice: "name sub, or another claim that the issuer sets by itself",
   },
 };
+
+type Judgement = Pick<ProviderPreset, "callerChosen" | "advice" | "identifyingSubject" | "implied">;
+
+/** RAM identities: the session's name is the caller's own choice at AssumeRole. */
+const ALIBABA: Judgement = {
+  callerChosen: ["session_name", "identity_type"],
+  advice: "name account_id with role_name or user_name",
+};
+
+/** What is known of the claims of a kind of issuer's callers. */
+export function judgementOf(provider: OidcProvider | "alibaba"): Judgement {
+  return provider === "alibaba" ? ALIBABA : PROVIDERS[provider];
+}

@@ -10,7 +10,7 @@ export interface ReplayGuard {
   /**
    * Marks the token as used until it expires. Call `release` where nothing was issued after all, so that the caller may
    * try again with the same token.
-   * @throws BrokerError token_replayed, or invalid_token where there is no `jti` to remember
+   * @throws BrokerError token_replayed, token_expired, or invalid_token where there is no `jti` to remember
    */
   claim(principal: AuthenticatedPrincipal, issuer: string): { release(): void };
 }
@@ -35,6 +35,9 @@ export function replayGuard(now: () => Date): ReplayGuard {
         );
       }
       const time = now().getTime();
+      // A mark that has expired already would mark nothing.
+      if (principal.expiresAt.getTime() <= time)
+        throw new BrokerError("token_expired", "the token has expired; get a new one from your CI and ask again");
       const key = JSON.stringify([issuer, principal.tokenId]);
       if ((used.get(key) ?? 0) > time) {
         throw new BrokerError(

@@ -20,11 +20,15 @@ export interface Credential {
 export type CacheOutcome = "hit" | "joined" | "miss";
 
 export interface CredentialCache {
-  /** A credential for `key` that lives for at least `minTtlSeconds` more, or the one that `make` makes; a failure is not kept. */
+  /**
+   * A credential for `key` that lives for at least `minTtlSeconds` more, or one that is made; a failure is not kept.
+   * `prepare` is called only where one has to be: requests share one that is being made where `means` are equal too, so
+   * that nobody gets the failure of keys that are not his.
+   */
   get(
     key: string,
     minTtlSeconds: number,
-    make: () => Promise<Credential>,
+    prepare: () => { readonly means: string; make(): Promise<Credential> },
   ): Promise<{ credential: Credential; outcome: CacheOutcome }>;
 }
 
@@ -36,23 +40,25 @@ export function credentialCache(now: () => Date): CredentialCache {
   const underWay = new Map<string, Promise<Credential>>();
 
   return {
-    async get(key, minTtlSeconds, make) {
+    async get(key, minTtlSeconds, prepare) {
       const known = kept.get(key);
       if (known !== undefined) {
         const left = (known.expiresAt.getTime() - now().getTime()) / 1000;
         if (left > 0 && left >= minTtlSeconds) return { credential: known, outcome: "hit" };
         if (left <= 0) kept.delete(key);
       }
-      const joined = underWay.get(key);
+      const { means, make } = prepare();
+      const flight = `${key} ${means}`;
+      const joined = underWay.get(flight);
       if (joined !== undefined) return { credential: await joined, outcome: "joined" };
       const making = make();
-      underWay.set(key, making);
+      underWay.set(flight, making);
       try {
         const credential = await making;
         kept.set(key, credential);
         return { credential, outcome: "miss" };
       } finally {
-        underWay.delete(key);
+        underWay.delete(flight);
       }
     },
   };

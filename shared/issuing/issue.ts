@@ -11,14 +11,14 @@ import type { RoleKeys } from "../alibaba/role-keys.ts";
 import { roleSessionName } from "../alibaba/session-name.ts";
 import type { AlibabaEndpoints, BrokerConfig, Registry } from "../config/config.ts";
 import { BrokerError } from "../error.ts";
-import type { Decision } from "../policy/decision.ts";
-import { LONGEST_SESSION_POLICY, SessionPolicy } from "../policy/session-policy.ts";
+import { type AllowedDecision, termsOf } from "../policy/terms.ts";
 import { type CacheOutcome, type Credential, cacheKey, credentialCache } from "./credential-cache.ts";
+
+/** How far the cloud's clock and ours may be apart: half of what STS itself forgives a request. */
+const CLOCK_TOLERANCE_SECONDS = 450;
 
 /** Both calls, their retries and the pauses between them. */
 const UPSTREAM_DEADLINE_MS = 8_000;
-
-export type AllowedDecision = Extract<Decision, { outcome: "allow" }>;
 
 export interface IssueRequest {
   readonly decision: AllowedDecision;
@@ -48,19 +48,14 @@ export function issuer(config: BrokerConfig, context: CallContext): Issuer {
 
   return {
     async issue({ decision, caller, ttlSeconds, minTtlSeconds, keys }) {
-      const { rights, maxTtlSeconds } = decision;
+      const { rights } = decision;
       const registry = config.registries.get(rights.registry) as Registry;
-      const lifetimeSeconds = Math.min(ttlSeconds ?? maxTtlSeconds, maxTtlSeconds);
-      if (minTtlSeconds !== undefined && minTtlSeconds > lifetimeSeconds) {
-        throw new BrokerError(
-          "invalid_request",
-          `min_ttl is ${minTtlSeconds}, and the credential lives ${lifetimeSeconds} s; ask for less, or raise max_ttl of ${decision.grants.map((grant) => grant.name).join(", ")}`,
-        );
-      }
-      const policy = narrow(decision, registry);
+      const terms = termsOf(decision, registry, { ttlSeconds, minTtlSeconds });
+      if ("refused" in terms) throw new BrokerError(terms.refused, terms.detail);
+      const { lifetimeSeconds, policy } = terms;
       const sessionName = roleSessionName(caller);
 
-      async function make(): Promise<Credential> {
+      async function make(roleKeys: RoleKeys): Promise<Credential> {
         const deadline = new Date(context.now().getTime() + UPSTREAM_DEADLINE_MS);
         const session = await assumeRole(
           {
@@ -68,7 +63,7 @@ export function issuer(config: BrokerConfig, context: CallContext): Issuer {
             roleSessionName: sessionName,
             policy,
             durationSeconds: lifetimeSeconds,
-            keys: keys(),
+            keys: roleKeys,
             endpoint: stsEndpoint(config.alibaba, registry),
             deadline,
           },
@@ -79,10 +74,12 @@ export function issuer(config: BrokerConfig, context: CallContext): Issuer {
           context,
         );
         const expiresAt = new Date(Math.min(login.expiresAt.getTime(), session.expiresAt.getTime()));
-        if (expiresAt <= context.now()) {
+        const livesSeconds = (expiresAt.getTime() - context.now().getTime()) / 1000;
+        // One that lives on beyond what was decided is a right that nobody granted.
+        if (livesSeconds <= 0 || livesSeconds > lifetimeSeconds + CLOCK_TOLERANCE_SECONDS) {
           throw new BrokerError(
             "upstream_rejected",
-            "Alibaba Cloud issued a credential that has already expired; compare the clocks",
+            `Alibaba Cloud issued a credential that ${livesSeconds <= 0 ? "has already expired" : "lives longer than was asked for"}; compare the clocks`,
           );
         }
         return {
@@ -105,18 +102,13 @@ export function issuer(config: BrokerConfig, context: CallContext): Issuer {
         lifetimeSeconds,
         config.digest,
       ]);
-      return { ...(await cache.get(key, minTtlSeconds ?? lifetimeSeconds / 2, make)), sessionName };
+      const prepare = () => {
+        const roleKeys = keys();
+        return { means: `${roleKeys.from} ${roleKeys.accessKeyId}`, make: () => make(roleKeys) };
+      };
+      return { ...(await cache.get(key, minTtlSeconds ?? lifetimeSeconds / 2, prepare)), sessionName };
     },
   };
-}
-
-function narrow({ rights }: AllowedDecision, registry: Registry): SessionPolicy {
-  const result = SessionPolicy.of(rights, registry);
-  if ("policy" in result) return result.policy;
-  throw new BrokerError(
-    "policy_too_large",
-    `the ${rights.scopes.length} scopes make a session policy of ${result.characters} characters, and STS takes ${LONGEST_SESSION_POLICY}; ask for fewer at once, or for a whole namespace where a grant allows it`,
-  );
 }
 
 function stsEndpoint({ stsEndpoint }: AlibabaEndpoints, registry: Registry): Endpoint {

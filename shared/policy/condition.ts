@@ -1,15 +1,21 @@
 /**
- * Conditions of a grant over a principal's claims: one language with three forms, told apart by the field's name
- * (exact, `any_of`, `glob`), and how a claim's name finds its value. Pure.
+ * Conditions of a grant over a principal's claims: one language whose forms are told apart by the field's name (exact,
+ * `any_of`, `glob`, `contains`), and how a claim's name finds its value. Pure.
  */
 
 export type Condition = {
   /** The claim's name; dots lead into nested objects: `kubernetes.io.namespace`. */
   readonly claim: string;
+  /** A caller of this issuer decides the claim: that it holds says nothing of who the caller is. */
+  readonly callerChosen?: boolean;
 } & (
   | { readonly kind: "exact"; readonly value: string }
   | { readonly kind: "any_of"; readonly values: readonly string[] }
   | { readonly kind: "glob"; readonly pattern: string }
+  /** The claim is a list, and this is one of its elements. */
+  | { readonly kind: "contains"; readonly value: string }
+  /** Never written: what an issuer's preset adds to each grant that says nothing of the claim. Holds where it is absent. */
+  | { readonly kind: "none_of"; readonly values: readonly string[] }
 );
 
 /** Claims as they were signed: parsed JSON of the token's payload. */
@@ -18,20 +24,24 @@ export type Claims = Readonly<Record<string, unknown>>;
 /** What a claim's name leads to. `unusable` is there, but is no single value that a condition could compare. */
 export type ClaimValue =
   | { readonly kind: "value"; readonly text: string }
+  | { readonly kind: "list"; readonly texts: readonly string[] }
   | { readonly kind: "absent" }
   | { readonly kind: "unusable"; readonly why: string };
 
-/** Whether the condition holds. An absent or unusable claim never satisfies one. */
+/** Whether the condition holds. An absent or unusable claim satisfies none that is written. */
 export function holds(condition: Condition, claims: Claims): boolean {
   const value = claimValue(claims, condition.claim);
-  if (value.kind !== "value") return false;
   switch (condition.kind) {
     case "exact":
-      return value.text === condition.value;
+      return value.kind === "value" && value.text === condition.value;
     case "any_of":
-      return condition.values.includes(value.text);
+      return value.kind === "value" && condition.values.includes(value.text);
     case "glob":
-      return globMatches(condition.pattern, value.text);
+      return value.kind === "value" && globMatches(condition.pattern, value.text);
+    case "contains":
+      return value.kind === "list" && value.texts.includes(condition.value);
+    case "none_of":
+      return value.kind === "absent" || (value.kind === "value" && !condition.values.includes(value.text));
   }
 }
 
@@ -43,7 +53,16 @@ export function claimValue(claims: Claims, name: string): ClaimValue {
   const found = lookUp(claims, name);
   if (found.length === 0) return { kind: "absent" };
   if (found.length > 1) return { kind: "unusable", why: "the name leads to more than one value" };
-  const value = found[0];
+  const [value] = found;
+  if (!Array.isArray(value)) return single(value);
+  const elements = value.map(single);
+  const texts = elements.flatMap((element) => (element.kind === "value" ? [element.text] : []));
+  return texts.length === elements.length
+    ? { kind: "list", texts }
+    : { kind: "unusable", why: "it is a list of more than texts and numbers" };
+}
+
+function single(value: unknown): ClaimValue {
   if (typeof value === "string") return { kind: "value", text: value };
   if (typeof value === "boolean") return { kind: "value", text: String(value) };
   if (typeof value === "number") {
@@ -52,7 +71,7 @@ export function claimValue(claims: Claims, name: string): ClaimValue {
       ? { kind: "value", text: String(value) }
       : { kind: "unusable", why: "it is a number that is not a whole number below 2^53" };
   }
-  return { kind: "unusable", why: `it is ${Array.isArray(value) ? "a list" : value === null ? "null" : "an object"}` };
+  return { kind: "unusable", why: `it is ${value === null ? "null" : "an object"}` };
 }
 
 function lookUp(node: unknown, name: string): unknown[] {
@@ -107,5 +126,9 @@ export function describeCondition(condition: Condition): string {
       return `one of ${condition.values.map((value) => JSON.stringify(value)).join(", ")}`;
     case "glob":
       return `like ${JSON.stringify(condition.pattern)} (* stays within one segment)`;
+    case "contains":
+      return `a list with ${JSON.stringify(condition.value)} in it`;
+    case "none_of":
+      return `none of ${condition.values.map((value) => JSON.stringify(value)).join(", ")}, unless the grant has a condition on it`;
   }
 }

@@ -50,7 +50,7 @@ export interface NearMiss {
   /** The first condition, in the order of the file, that does not hold. */
   readonly failed: Condition;
   readonly actual: ClaimValue;
-  /** How many of the grant's conditions hold: none means that the caller has nothing to do with it. */
+  /** How many of the conditions hold that a caller cannot choose: none means that it has nothing to do with the grant. */
   readonly held: number;
 }
 
@@ -166,7 +166,7 @@ function whyNot(
 function nearestMiss(principal: Principal, grants: readonly Grant[]): NearMiss | undefined {
   const misses = grants.flatMap((grant) => {
     const failing = grant.when.filter((condition) => !holds(condition, principal.claims));
-    const held = grant.when.length - failing.length;
+    const held = grant.when.filter((one) => isVouchedFor(one) && !failing.includes(one)).length;
     const [failed] = failing;
     return failed === undefined ? [] : [{ grant, failed, failing: failing.length, held }];
   });
@@ -180,4 +180,9 @@ function nearestMiss(principal: Principal, grants: readonly Grant[]): NearMiss |
   if (nearest === undefined) return undefined;
   const { grant, failed, held } = nearest;
   return { grant, failed, held, actual: claimValue(principal.claims, failed.claim) };
+}
+
+/** Whether the condition, where it holds, tells the caller apart from any other of its issuer. */
+export function isVouchedFor(condition: Condition): boolean {
+  return condition.callerChosen !== true && condition.kind !== "none_of";
 }

@@ -1,12 +1,12 @@
 /**
  * An explanation as JSON, for two readers. The operator sees all of it. The caller sees what explanation.ts lets it know:
- * a stranger learns that it is refused; what a grant expects is shown only where another of its written conditions holds,
- * since on a public issuer "a caller" may be anybody; grants that it has nothing to do with do not appear.
+ * a stranger learns that it is refused; a grant is named, and what it expects is shown, only to a caller who satisfies another
+ * of its conditions, one that callers cannot choose to satisfy: on a public issuer "a caller" may be anybody.
  * The shape is a promise to scripts: docs/api.md, docs/cli.md. Fields are only ever added.
  */
 
 import { type ClaimValue, describeCondition } from "./condition.ts";
-import type { NearMiss } from "./decision.ts";
+import { isVouchedFor, type NearMiss } from "./decision.ts";
 import type { ConditionExplanation, Explanation, GrantExplanation } from "./explain.ts";
 import { formatScope } from "./scope.ts";
 import { LONGEST_SESSION_POLICY } from "./session-policy.ts";
@@ -31,9 +31,10 @@ export interface ExplanationJson {
 }
 
 export interface NearMissJson {
-  readonly grant: string;
+  /** Grant, line and what is expected: only to one whom the grant is nearly for. */
+  readonly grant?: string;
   /** In the policy. */
-  readonly line: number;
+  readonly line?: number;
   readonly claim: string;
   readonly actual: ClaimJson;
   readonly expected?: string;
@@ -76,7 +77,7 @@ export function operatorView(explanation: Explanation): ExplanationJson {
     reason: true,
     grants: explanation.grants,
     expected: () => true,
-    nearestExpected: true,
+    isNearestNamed: true,
   });
 }
 
@@ -87,20 +88,20 @@ export function callerView(explanation: Explanation): ExplanationJson {
     reason: !isStranger,
     grants: isStranger ? [] : grants.filter((one) => one.isInRegistry && (one.matches || meetsSome(one))),
     expected: (one, condition) => one.matches || meetsSome(one, condition),
-    nearestExpected: grants.some((one) => one.grant === nearest?.grant && meetsSome(one)),
+    isNearestNamed: nearest !== undefined && nearest.held > 0,
   });
 }
 
-/** Whether a written condition other than `but` holds. What a preset adds by itself holds for nearly everybody. */
+/** Whether a condition other than `but` holds that says something of who the caller is. */
 function meetsSome({ conditions }: GrantExplanation, but?: ConditionExplanation): boolean {
-  return conditions.some((one) => one !== but && one.holds && one.condition.kind !== "none_of");
+  return conditions.some((one) => one !== but && one.holds && isVouchedFor(one.condition));
 }
 
 interface Disclosure {
   readonly reason: boolean;
   readonly grants: readonly GrantExplanation[];
   readonly expected: (grant: GrantExplanation, condition: ConditionExplanation) => boolean;
-  readonly nearestExpected: boolean;
+  readonly isNearestNamed: boolean;
 }
 
 function view(explanation: Explanation, disclosure: Disclosure): ExplanationJson {
@@ -113,7 +114,7 @@ function view(explanation: Explanation, disclosure: Disclosure): ExplanationJson
     principal: { ...("issuer" in source ? { issuer: source.issuer } : { api_key: source.apiKey }), subject },
     registry,
     scope: scopes.map(formatScope),
-    ...(nearest === undefined ? {} : { nearest: nearMissJson(nearest, disclosure.nearestExpected) }),
+    ...(nearest === undefined ? {} : { nearest: nearMissJson(nearest, disclosure.isNearestNamed) }),
     grants: disclosure.grants.map((one) => grantJson(one, (condition) => disclosure.expected(one, condition))),
     ...(decision.outcome === "allow" && terms !== undefined
       ? {
@@ -125,13 +126,12 @@ function view(explanation: Explanation, disclosure: Disclosure): ExplanationJson
   };
 }
 
-function nearMissJson({ grant, failed, actual }: NearMiss, isExpectedShown: boolean): NearMissJson {
+function nearMissJson({ grant, failed, actual }: NearMiss, isNamed: boolean): NearMissJson {
   return {
-    grant: grant.name,
-    line: grant.line,
+    ...(isNamed ? { grant: grant.name, line: grant.line } : {}),
     claim: failed.claim,
     actual: claimJson(actual),
-    ...(isExpectedShown ? { expected: describeCondition(failed) } : {}),
+    ...(isNamed ? { expected: describeCondition(failed) } : {}),
   };
 }
 

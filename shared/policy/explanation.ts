@@ -1,7 +1,8 @@
 /**
  * A refusal in words, as much of it as the caller may know. A stranger learns that it was refused; a caller of some
- * grant's issuer learns which condition failed and what its own claim said; what the grant expected is told only to a
- * caller who satisfies another condition of that grant, since on a public issuer "a caller" may be anybody.
+ * grant's issuer learns which condition failed and what its own claim said; the grant's name and what it expects are told
+ * only to a caller who satisfies another of its conditions, one that callers cannot choose to satisfy: on a public issuer
+ * "a caller" may be anybody.
  */
 
 import type { ClaimValue } from "./condition.ts";
@@ -19,11 +20,10 @@ export function explainDenial(reason: DenyReason, principal: string): string {
     case "condition": {
       const { grant, failed, actual, held } = reason.nearest;
       const wanted = reason.scope === undefined ? "refused" : `${formatScope(reason.scope)} was refused`;
-      const must =
-        held > 0
-          ? `, and must be ${describeCondition(failed)}`
-          : "; what it must be is told only to callers who meet another of its conditions: ask the broker's operator";
-      return `${wanted}; the nearest grant is ${grant.name}, whose condition on claim ${failed.claim} failed: the claim ${describeActual(actual)}${must}`;
+      const claim = `condition on claim ${failed.claim} failed: the claim ${describeActual(actual)}`;
+      return held > 0
+        ? `${wanted}; the nearest grant is ${grant.name}, whose ${claim}, and must be ${describeCondition(failed)}`
+        : `${wanted}; the nearest grant's ${claim}; more is told only to callers whom the grant is nearly for: ask the broker's operator`;
     }
     case "scope": {
       const { scope, missing, matching } = reason;
@@ -41,6 +41,8 @@ function describeActual(actual: ClaimValue): string {
   switch (actual.kind) {
     case "value":
       return `is ${quote(actual.text)}`;
+    case "list":
+      return `is the list ${quote(actual.texts.join(", "))}`;
     case "absent":
       return "is not there";
     case "unusable":

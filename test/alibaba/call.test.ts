@@ -66,7 +66,8 @@ describe("what a failure becomes", () => {
     [{ statusCode: 400, code: "undefined" }, "upstream_rejected", "Status400"],
     [{ code: "ENOTFOUND" }, "upstream_unavailable", "ENOTFOUND"],
     [{ name: "RequestTimeoutError" }, "upstream_timeout", "in time"],
-    [{ statusCode: 400, code: "InvalidSecurityToken.Expired" }, "not_ready", "own keys have expired"],
+    [{ statusCode: 429, code: "TooMany" }, "upstream_unavailable", "TooMany"],
+    [{ statusCode: 400, code: "constructor" }, "upstream_rejected", "(constructor): the broker's operator"],
     [{ statusCode: 400, code: "x\ny", data: { RequestId: "<script>" } }, "upstream_rejected", "Status400"],
   ])("%j: %s", async (error, code, detail) => {
     const thrown = await stage()

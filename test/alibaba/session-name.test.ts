@@ -8,7 +8,7 @@ test("a name that STS takes stays as it is", () => {
 
 test("others keep what can be read of them, and end in a digest of the whole", () => {
   expect(roleSessionName("github:repo:acme/app:ref:refs/heads/main")).toMatch(
-    /^github-repo-acme-app-ref-refs-heads-main-[0-9a-f]{8}$/,
+    /^github-repo-acme-app-ref-refs-heads-main-[0-9a-f]{12}$/,
   );
 });
 

@@ -123,6 +123,17 @@ describe("the function role's keys", () => {
   });
 });
 
+test("the expired keys of one request are nobody else's trouble", async () => {
+  const h = await startHarness({ environment: (keys) => ({ ...keys, FC_FUNCTION_NAME: "broker" }) });
+  h.cloud.failNext("AssumeRole", { delayMs: 50 });
+  const forged = { "x-fc-access-key-id": "a", "x-fc-access-key-secret": "b", "x-fc-security-token": "c" };
+  const token = await h.mint();
+  const [bad, good] = await Promise.all([h.ask(FIELDS, token, forged), h.ask(FIELDS, token)]);
+  expect([bad.status, good.status]).toEqual([502, 200]);
+  expect(h.keysExpired.count).toBe(0);
+  await h.close();
+});
+
 describe("Function Compute's request id", () => {
   test("is ours inside Function Compute, and nobody's outside", async () => {
     const inside = await startHarness({ environment: (keys) => ({ ...keys, FC_FUNCTION_NAME: "broker" }) });

@@ -69,7 +69,7 @@ describe("credentials", () => {
     const before = h.cloud.calls.length;
     await h.ask({ registry: "prod", scope: ["repository:web/named:push"] });
     const [call] = upstreamCalls("AssumeRole", before);
-    expect(call?.params["RoleSessionName"]).toMatch(/^ci-job-[0-9a-f]{8}$/);
+    expect(call?.params["RoleSessionName"]).toMatch(/^ci-job-[0-9a-f]{12}$/);
     const arn = "acs:cr:cn-hangzhou:1234567890123456:repository/cri-abc123/web/named";
     expect(JSON.parse(call?.params["Policy"] as string).Statement).toEqual([
       { Effect: "Allow", Action: "cr:GetAuthorizationToken", Resource: "*" },
@@ -355,7 +355,7 @@ const refusals: Refusal[] = [
     title: "a field twice in a form",
     status: 400,
     code: "invalid_request",
-    detail: "2 times",
+    detail: "twice",
     send: () => raw("registry=prod&registry=lost", "application/x-www-form-urlencoded"),
   },
   {

@@ -77,6 +77,41 @@ test("a cloud that does not answer is 504, within eight seconds and a little", a
   expect(Date.now() - begun).toBeLessThan(9_500);
 });
 
+test.each([
+  ["without IsSuccess", { Code: "DENIED" }],
+  ["whose IsSuccess is a text", { IsSuccess: "true" }],
+  ["whose expiry is a list", { IsSuccess: true, ExpireTime: [Date.now() + 60_000] }],
+])("ACR: an answer %s is no credential", async (_, fields) => {
+  const body = {
+    AuthorizationToken: "x",
+    TempUsername: "y",
+    ExpireTime: Date.now() + 60_000,
+    RequestId: "1",
+    ...fields,
+  };
+  h.cloud.failNext("GetAuthorizationToken", { status: 200, body: JSON.stringify(body) });
+  expect(await read(await ask())).toMatchObject({ status: 502, code: "upstream_rejected" });
+});
+
+test("a credential that lives on beyond the decision is not given out", async () => {
+  const expiration = "9999-01-01T00:00:00Z";
+  const keys = { AccessKeyId: "STS.x", AccessKeySecret: "y", SecurityToken: "z", Expiration: expiration };
+  h.cloud.failNext("AssumeRole", { status: 200, body: JSON.stringify({ RequestId: "1", Credentials: keys }) });
+  const login = {
+    IsSuccess: true,
+    Code: "success",
+    AuthorizationToken: "x",
+    TempUsername: "y",
+    ExpireTime: Date.parse(expiration),
+    RequestId: "2",
+  };
+  h.cloud.failNext("GetAuthorizationToken", { status: 200, body: JSON.stringify(login) });
+  expect(await read(await ask())).toMatchObject({
+    code: "upstream_rejected",
+    detail: expect.stringContaining("lives longer"),
+  });
+});
+
 test("a password that has expired already is no credential", async () => {
   const body = JSON.stringify({
     IsSuccess: true,

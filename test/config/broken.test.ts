@@ -126,7 +126,7 @@ const ROWS: Record<string, Row[]> = {
     ["[RS256]", "[]", "13:17", "an empty list", "editor"],
     ["[refs/heads/main, refs/heads/release]", "[]", "28:22", "an empty list", "editor"],
     ["[10.0.0.0/8]", "[]", "45:12", "an empty list", "editor"],
-    ["{ any_of: [refs/heads/main, refs/heads/release] }", "{}", "28:12", "exactly one of any_of and glob", "editor"],
+    ["{ any_of: [refs/heads/main, refs/heads/release] }", "{}", "28:12", "exactly one of any_of, glob and contains", "editor"],
     ['"123456"', '""', "27:22", "is empty; write the value that the claim must have", "editor"],
     ["https://acr-broker.example.com", '""', "2:11", "is empty; write what callers put into their tokens", "editor"],
     ["./jwks.json", '""', "19:16", "is empty; name the file", "editor"],
@@ -145,7 +145,7 @@ const ROWS: Record<string, Row[]> = {
     ["alibaba:\n", `${second("weekly", `sha256: ${HASH}\nexpires: 2027-06-30T00:00:00Z`)}alibaba:\n`, "47:13", "the same is already api_keys.nightly.sha256"],
     ["    jwks_file: ./jwks.json\n", "    jwks_file: ./jwks.json\n    jwks_uri: https://k8s.internal/keys\n", "20:5", "keep one of the two", "editor"],
     ["    api_key: nightly\n", "    api_key: nightly\n    issuer: github\n", "36:5", "a grant is for one of the two", "editor"],
-    ['{ glob: "prod-*" }', '{ glob: "prod-*", any_of: [prod] }', "29:20", "exactly one of any_of and glob", "editor"],
+    ['{ glob: "prod-*" }', '{ glob: "prod-*", any_of: [prod] }', "29:20", "exactly one of any_of, glob and contains", "editor"],
   ],
   "names that lead nowhere": [
     ["    issuer: github\n", "    issuer: gihtub\n", "25:13", '"gihtub" is not in issuers; did you mean github?'],
@@ -271,6 +271,50 @@ const ROWS: Record<string, Row[]> = {
     ["10.0.0.0/8", '"2001:db8::1/32"', "45:13", "write the network's own address, or /128"],
   ],
 };
+
+const LOOSE =
+  '      repository_id: "123456"\n      ref: { any_of: [refs/heads/main, refs/heads/release] }\n      environment: { glob: "prod-*" }\n';
+for (const [condition, why] of [
+  [
+    "job_workflow_ref: acme/ci/.github/workflows/image.yml@refs/heads/main",
+    "a public reusable workflow is called by anybody",
+  ],
+  ["job_workflow_sha: 0123456789abcdef", "the same"],
+  ["sub: environment:production", "a customised sub that says nothing of the repository"],
+  ["sub: ref:refs/heads/main", "the same"],
+  ['sub: { glob: "environment:prod:*" }', "the same"],
+  ["sub: { any_of: [repo:acme/web:ref:refs/heads/main, ref:refs/heads/main] }", "one of two is enough"],
+  ["repository_visibility: private", "any private repository"],
+]) {
+  test(`when ${condition} (${why}) carries no grant`, () => {
+    const problems = problemsOf(GOOD.replace(LOOSE, `      ${condition}\n`));
+    expect(problems.map(({ line, message }) => `${line}: ${message}`)).toEqual([
+      expect.stringContaining("26: grants.web-main.when: rests only on what any caller"),
+    ]);
+  });
+}
+
+describe("what a reviewer would not see", () => {
+  test.each([
+    ["a zero-width space", "refs/heads/ma\u200bin", "U+200B"],
+    ["a change of direction", "refs/heads/\u202emain", "U+202E"],
+    ["a tag character", "refs/heads/main\u{e0041}", "U+E0041"],
+    ["a soft hyphen", "refs/heads/ma\u00adin", "U+00AD"],
+    ["a next-line character", "refs/heads/main # ours\u0085", "U+0085"],
+    ["a line separator", "refs/heads/main # ours\u2028", "U+2028"],
+    ["a carriage return that ends no line", "refs/heads/main # ours\r      environment: production", "U+000D"],
+    ["an escape character", "refs/heads/main\u001b[2K", "U+001B"],
+  ])("%s stops the start at its line", (_, text, point) => {
+    const problems = problemsOf(GOOD.replace("{ any_of: [refs/heads/main, refs/heads/release] }", text));
+    expect(problems).toEqual([
+      { file: "broker.yaml", line: 28, column: expect.any(Number), message: expect.stringContaining(point) },
+    ]);
+  });
+
+  test("line ends of Windows and a byte order mark are no such thing", () => {
+    expect(problemsOf(`\ufeff${GOOD.replaceAll("\n", "\r\n")}`)).toEqual([]);
+  });
+});
 
 const FILES: Record<string, string> = {
   "./jwks.json": '{"keys":[{"kty":"RSA","kid":"1","n":"x","e":"AQAB"}]}',

@@ -109,8 +109,9 @@ describe("the contract's example", () => {
       holder: { issuer: "github" },
       when: [
         { claim: "repository_id", kind: "exact", value: "123456" },
-        { claim: "ref", kind: "any_of", values: ["refs/heads/main", "refs/heads/release"] },
-        { claim: "environment", kind: "glob", pattern: "prod-*" },
+        { claim: "ref", kind: "any_of", values: ["refs/heads/main", "refs/heads/release"], callerChosen: true },
+        { claim: "environment", kind: "glob", pattern: "prod-*", callerChosen: true },
+        { claim: "event_name", kind: "none_of", values: ["pull_request", "pull_request_target"] },
       ],
       registry: "prod",
       allow: [

@@ -69,7 +69,16 @@ describe("what is remembered", () => {
     expect(fetched).toHaveLength(4);
   });
 
-  test("a key that the issuer took back is believed for ten minutes and one request", async () => {
+  test("past a quarter of an hour the issuer is asked before its keys are believed again", async () => {
+    const { find, clock, documents } = stage({ kids: ["a", "b"] });
+    await find("a");
+    documents.kids = ["b"];
+    clock.ms += 16 * MINUTE;
+    expect(await Promise.all([find("a"), find("a")])).toEqual([false, false]);
+    expect(await find("b")).toBe(true);
+  });
+
+  test("before that, a key that the issuer took back is believed for one request more", async () => {
     const { find, clock, documents } = stage({ kids: ["a", "b"] });
     await find("a");
     documents.kids = ["b"];

@@ -100,7 +100,8 @@ describe.each(Object.keys(PROVIDERS) as OidcProvider[])("%s", (provider) => {
   });
 
   test("and refuses one that differs in any claim that the grant names", async () => {
-    const named = example(provider).grants[0]?.when.map((condition) => condition.claim) ?? [];
+    const written = example(provider).grants[0]?.when.filter((condition) => condition.kind !== "none_of") ?? [];
+    const named = written.map((condition) => condition.claim);
     expect(named.length).toBeGreaterThan(0);
     for (const name of named) {
       const [top] = Object.hasOwn(CLAIMS[provider], name) ? [name] : ["kubernetes.io"];
@@ -140,6 +141,15 @@ grants:
     // Where none is known, any text may be one.
     for (const sub of preset.subject === undefined ? [""] : ["somebody", `x${CLAIMS[provider]["sub"]}`]) {
       await expect(ask(provider, { ...CLAIMS[provider], sub })).rejects.toMatchObject({ code: "invalid_token" });
+    }
+  });
+
+  test("what is implied of a claim that the grant says nothing of is demanded", async () => {
+    for (const implied of preset.implied ?? []) {
+      for (const value of implied.kind === "none_of" ? implied.values : []) {
+        expect(await ask(provider, { ...CLAIMS[provider], [implied.claim]: value })).toBe("deny");
+      }
+      expect(await ask(provider, { ...CLAIMS[provider], [implied.claim]: "push" })).toBe("allow");
     }
   });
 

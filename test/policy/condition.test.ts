@@ -80,6 +80,34 @@ describe("claims", () => {
     expect(holds({ kind: "glob", claim: "ref", pattern: "*" }, { ref: value })).toBe(false);
   });
 
+  test("a list contains its elements, whole, and nothing else does", () => {
+    const condition: Condition = { kind: "contains", claim: "groups", value: "admins" };
+    expect(holds(condition, { groups: ["users", "admins"] })).toBe(true);
+    expect(holds({ ...condition, value: "7" }, { groups: [7] })).toBe(true);
+    for (const groups of [
+      "admins",
+      ["admins2"],
+      [["admins"]],
+      [{ admins: 1 }, "admins"],
+      [null, "admins"],
+      [],
+      {},
+      null,
+    ]) {
+      expect(holds(condition, { groups }), JSON.stringify(groups)).toBe(false);
+    }
+    expect(holds(condition, {})).toBe(false);
+  });
+
+  test("none_of holds for what is absent or other, and for nothing that cannot be compared", () => {
+    const condition: Condition = { kind: "none_of", claim: "event_name", values: ["pull_request"] };
+    expect(holds(condition, {})).toBe(true);
+    expect(holds(condition, { event_name: "push" })).toBe(true);
+    for (const event of ["pull_request", ["pull_request"], ["push"], null, {}]) {
+      expect(holds(condition, { event_name: event }), JSON.stringify(event)).toBe(false);
+    }
+  });
+
   test("padding a value never makes it match", () => {
     const condition = fc.oneof<fc.Arbitrary<Condition>[]>(
       fc.constant(exact("c", "refs/heads/main")),

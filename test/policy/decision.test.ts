@@ -129,6 +129,18 @@ describe("the words of a refusal", () => {
     const text = words({ repository_id: "666", ref: "refs/heads/evil" });
     expect(text).toContain('condition on claim repository_id failed: the claim is "666"');
     expect(text).not.toContain('"1"');
+    expect(text).not.toContain("strict");
+  });
+
+  test("do not take it for nearness that a caller meets a condition which anybody can choose to meet", () => {
+    const [id, ref] = when({ repository_id: "1", ref: "refs/heads/main" });
+    const chosen = grant("chosen", { when: [id, { ...ref, callerChosen: true }] as Grant["when"], allow: web.allow });
+    const denied = reason(
+      ask(["repository:web/app:push"], [chosen], caller({ repository_id: "666", ref: "refs/heads/main" })),
+    );
+    const text = explainDenial(denied, "x");
+    expect(text).toContain("condition on claim repository_id failed");
+    expect(text).not.toMatch(/"1"|chosen/);
   });
 
   test("tell a stranger nothing", () => {

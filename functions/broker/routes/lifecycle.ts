@@ -20,8 +20,14 @@ export function lifecycleRoutes(app: Broker["app"], health: Health, warm: () => 
     await warming;
     return c.json({ status: "initialized" });
   });
+  let waiting: Promise<void> | undefined;
   app.get("/pre-stop", async (c) => {
-    await othersDone(health);
+    // One request waits, or strangers could fill the instance with requests that do.
+    if (waiting !== undefined) return c.json({ status: "waiting" });
+    waiting = othersDone(health).finally(() => {
+      waiting = undefined;
+    });
+    await waiting;
     return c.json({ status: "idle" });
   });
 }

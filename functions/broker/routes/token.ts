@@ -9,11 +9,14 @@ import { BrokerError } from "../../../shared/error.ts";
 import type { Identity } from "../../../shared/identity/identify.ts";
 import { type AuthenticatedPrincipal, principalName } from "../../../shared/identity/principal.ts";
 import type { ReplayGuard } from "../../../shared/identity/replay.ts";
-import type { AllowedDecision, Issued, Issuer } from "../../../shared/issuing/issue.ts";
-import { decide, isHolder, type RightsRequest } from "../../../shared/policy/decision.ts";
+import type { Issued, Issuer } from "../../../shared/issuing/issue.ts";
+import { decide } from "../../../shared/policy/decision.ts";
 import { explainDenial } from "../../../shared/policy/explanation.ts";
+import type { AllowedDecision } from "../../../shared/policy/terms.ts";
 import type { BrokerVariables } from "../app.ts";
-import { readTokenRequest, type TokenRequest } from "../token-request.ts";
+import { readBody } from "../request-body.ts";
+import { rightsRequest } from "../rights-request.ts";
+import { type TokenRequest, tokenRequest } from "../token-request.ts";
 import { tokenResponse } from "../token-response.ts";
 
 export interface TokenRouteParts {
@@ -30,9 +33,11 @@ export function tokenRoute(parts: TokenRouteParts): Handler<{ Variables: BrokerV
   const { config, identity, log, now } = parts;
   return async (c) => {
     const requestId = c.var.requestId;
+    // The body first: what is decided below must not wait for a caller who sends it slowly.
+    const body = await readBody(c.req.raw);
     const principal = await identity.identify(c.req.header("authorization"), c.var.clientAddress);
-    const request = await readTokenRequest(c.req.raw);
-    const wanted = resolve(request, principal, config);
+    const request = tokenRequest(c.req.raw, body);
+    const wanted = rightsRequest(request, principal, config);
     const decision = decide(principal, wanted, config.grants);
     const audit = decisionEvent(requestId, principal, wanted, decision, config.digest);
     if (decision.outcome === "deny") {
@@ -49,37 +54,6 @@ export function tokenRoute(parts: TokenRouteParts): Handler<{ Variables: BrokerV
       now: now(),
     });
   };
-}
-
-/** From the names in a request to what they name. @throws BrokerError invalid_request, unknown_registry, unknown_grant */
-function resolve(request: TokenRequest, principal: AuthenticatedPrincipal, config: BrokerConfig): RightsRequest {
-  const known = [...config.registries.keys()];
-  if (request.registry !== undefined && !config.registries.has(request.registry)) {
-    throw new BrokerError(
-      "unknown_registry",
-      `there is no registry ${JSON.stringify(request.registry)}; there is ${known.join(", ")}`,
-    );
-  }
-  if ("grant" in request.wanted) {
-    const { grant: name } = request.wanted;
-    const grant = config.grants.find((candidate) => candidate.name === name);
-    // To a stranger, another's grant is as unknown as one that does not exist.
-    if (grant === undefined || !isHolder(principal, grant)) {
-      throw new BrokerError("unknown_grant", `there is no grant ${JSON.stringify(name)} for callers of yours`);
-    }
-    if (request.registry !== undefined && request.registry !== grant.registry) {
-      throw new BrokerError(
-        "invalid_request",
-        `grant ${name} is for registry ${grant.registry}, not ${request.registry}`,
-      );
-    }
-    return { grant };
-  }
-  const registry = request.registry ?? (known.length === 1 ? known[0] : undefined);
-  if (registry === undefined) {
-    throw new BrokerError("invalid_request", `registry is missing, and there are several: ${known.join(", ")}`);
-  }
-  return { registry, scopes: request.wanted.scopes };
 }
 
 /** Issues, and records what came of it before anything leaves. */

@@ -1,0 +1,28 @@
+/** Reads a request's body, as much of it as is taken. */
+
+import { BrokerError } from "../../shared/error.ts";
+
+/** Larger bodies are refused unread; a token goes in a header, and scopes are short. */
+const LARGEST_BYTES = 16 * 1024;
+
+/** @throws BrokerError payload_too_large; invalid_request where it ended early or is no text */
+export async function readBody(request: Request): Promise<string> {
+  if (Number(request.headers.get("content-length") ?? 0) > LARGEST_BYTES) throw tooLarge();
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of request.body ?? []) {
+      bytes += chunk.byteLength;
+      if (bytes > LARGEST_BYTES) throw tooLarge();
+      chunks.push(chunk);
+    }
+    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
+  } catch (error) {
+    if (error instanceof BrokerError) throw error;
+    throw new BrokerError("invalid_request", "the body ended early or is not UTF-8; send it again");
+  }
+}
+
+function tooLarge(): BrokerError {
+  return new BrokerError("payload_too_large", `the body is larger than ${LARGEST_BYTES} bytes`);
+}
