@@ -1,6 +1,8 @@
 /** The built bundle as a process: starts, serves, stops in order, and does not start on a bad policy. */
 
+import { once } from "node:events";
 import { existsSync } from "node:fs";
+import { connect } from "node:net";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { FUNCTION_ROLE, jobClaims, sandboxPolicy, startBrokerProcess } from "../sandbox/broker-process.ts";
@@ -73,6 +75,20 @@ describe("stopping", () => {
     expect(await ended).toBe(0);
     expect(broker.output()).toContain('"event":"stopped"');
   });
+
+  test("does not wait for connections that never asked for anything", async () => {
+    const broker = await start();
+    const { hostname, port } = new URL(broker.url);
+    const silent = connect(Number(port), hostname);
+    const halfway = connect(Number(port), hostname, () => halfway.write("GET /healthz HT"));
+    for (const socket of [silent, halfway]) socket.on("error", () => {});
+    await Promise.all([once(silent, "connect"), once(halfway, "connect")]);
+    await ask(broker.url);
+    const closed = Promise.all([once(silent, "close"), once(halfway, "close")]);
+    expect(await broker.stop()).toBe(0);
+    await closed;
+    expect(broker.output()).toContain("all requests were answered");
+  }, 8_000);
 
   test("the function role's expired keys end the process, so that a fresh one takes over", async () => {
     const broker = await start();
