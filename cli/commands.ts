@@ -17,6 +17,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "say what is wrong with a policy, or its digest",
     load: async () => (await import("./commands/check.ts")).check,
   },
+  explain: {
+    summary: "say what these claims would get, and why; offline",
+    load: async () => (await import("./commands/explain.ts")).explain,
+  },
   "key new": {
     summary: "make an API key for a script that has nothing better",
     load: async () => (await import("./commands/key.ts")).newKey,

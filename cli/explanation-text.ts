@@ -1,0 +1,94 @@
+/** An explanation for the operator's terminal. Everything is shown: whoever has the policy may read it. */
+
+import { describeCondition } from "../shared/policy/condition.ts";
+import type { Explanation, GrantExplanation } from "../shared/policy/explain.ts";
+import { describeActual } from "../shared/policy/explanation.ts";
+import { operatorView } from "../shared/policy/explanation-view.ts";
+import { formatScope } from "../shared/policy/scope.ts";
+import { colours } from "./colours.ts";
+import { plural } from "./plural.ts";
+
+/** Of grants that neither decide nor are nearest; the rest is in the JSON. */
+const MOST_OTHERS = 5;
+
+export function explanationText(explanation: Explanation, file: string, isColoured: boolean): string {
+  const { green, red, yellow, bold } = colours(isColoured);
+  const { decision, registry, scopes, refusal, grants, nearest } = explanation;
+  const verdict =
+    decision.outcome === "deny" ? red("DENY") : refusal === undefined ? green("ALLOW") : yellow("ALLOW, BUT");
+  const lines = [`${bold(verdict)}  ${scopes.map(formatScope).join(" ")}  in registry ${registry}`];
+  lines.push(`caller ${callerText(explanation)}`);
+  if (refusal !== undefined) lines.push("", `the broker would answer ${refusal.code}: ${refusal.detail}`);
+  const main = grants.filter((one) => one.decides || one.grant === nearest?.grant);
+  for (const one of main) {
+    lines.push(
+      "",
+      `${bold(one.decides ? "by grant" : "nearest miss")} ${place(one, file)}`,
+      ...grantLines(one, isColoured),
+    );
+  }
+  lines.push(...credentialLines(explanation), ...otherLines(explanation, main, file));
+  return `${lines.join("\n")}\n`;
+}
+
+function callerText({ principal: { source, subject } }: Explanation): string {
+  return "issuer" in source
+    ? `${subject === "" ? "(no sub)" : subject} of issuer ${source.issuer}`
+    : `holder of API key ${source.apiKey}`;
+}
+
+function place({ grant }: GrantExplanation, file: string): string {
+  return `${grant.name} (${file}:${grant.line})`;
+}
+
+/** Its conditions, one a line, and what it gives of what is asked for. */
+export function grantLines({ conditions, covers }: GrantExplanation, isColoured: boolean): string[] {
+  const { green, red } = colours(isColoured);
+  const width = Math.max(0, ...conditions.map(({ condition }) => condition.claim.length));
+  return [
+    ...conditions.map(({ condition, holds, actual }) => {
+      const claim = condition.claim.padEnd(width);
+      const must = `must be ${describeCondition(condition)}`;
+      return `  ${holds ? green("holds") : red("fails")}  ${claim}  ${describeActual(actual)}${holds ? "" : `, and ${must}`}`;
+    }),
+    `  gives  ${covers.length === 0 ? "nothing of what is asked for" : covers.map(formatScope).join(" ")}`,
+  ];
+}
+
+function credentialLines(explanation: Explanation): string[] {
+  const { role_arn: role, lifetime, session_policy: sent } = operatorView(explanation);
+  if (role === undefined || lifetime === undefined) return [];
+  const length =
+    sent === undefined ? [] : ["", `session policy, ${sent.characters} of ${sent.most_characters} characters:`];
+  return [
+    "",
+    `role ${role}, for ${lifetime.seconds} s at most`,
+    ...length,
+    ...(sent?.policy === undefined ? [] : [JSON.stringify(sent.policy, null, 2)]),
+  ];
+}
+
+function otherLines({ grants, registry }: Explanation, main: readonly GrantExplanation[], file: string): string[] {
+  const others = grants.filter((one) => !main.includes(one)).sort((a, b) => rank(b) - rank(a));
+  if (others.length === 0) return [];
+  const left = others.length - MOST_OTHERS;
+  return [
+    "",
+    main.length === 0 ? "grants of this caller's kind:" : "other grants of this caller's kind:",
+    ...others.slice(0, MOST_OTHERS).map((one) => `  ${place(one, file)}: ${inShort(one, registry)}`),
+    ...(left > 0 ? [`  and ${plural(left, "more grant")}; --json has all`] : []),
+  ];
+}
+
+/** Most telling first: what matches, then what would give something. */
+function rank({ matches, covers, isInRegistry }: GrantExplanation): number {
+  return (isInRegistry ? 4 : 0) + (matches ? 2 : 0) + (covers.length > 0 ? 1 : 0);
+}
+
+function inShort({ grant, isInRegistry, matches, conditions, covers }: GrantExplanation, registry: string): string {
+  if (!isInRegistry) return `is for registry ${grant.registry}, not ${registry}`;
+  const failing = conditions.filter((one) => !one.holds).map(({ condition }) => condition.claim);
+  const does =
+    covers.length === 0 ? "gives nothing of what is asked for" : `gives ${covers.map(formatScope).join(" ")}`;
+  return matches ? `matches, ${does}` : `fails on ${failing.join(", ")}; ${does}`;
+}
