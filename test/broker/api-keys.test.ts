@@ -5,6 +5,8 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { keysWithoutUse } from "../../functions/broker/client-address.ts";
+import { parseConfig } from "../../shared/config/load.ts";
 import { newApiKey } from "../../shared/identity/api-key.ts";
 import { plantCanaries } from "../canaries.ts";
 import { type Harness, read, startHarness } from "./harness.ts";
@@ -245,6 +247,17 @@ describe("where a request comes from", () => {
     test("is unknown, and a key with cidrs is refused with the reason", async () => {
       const answer = await asks(inside, "office", 401, { "x-forwarded-for": "10.0.0.1" });
       expect(answer.detail).toContain("this broker cannot tell where a request comes from; its operator must name");
+    });
+
+    test("is what the start warns of, key by key, unless a gateway tells it", () => {
+      const warnings = (environment: Record<string, string>, more = "") => {
+        const text = policy("http://127.0.0.1:1", "", more);
+        return keysWithoutUse(parseConfig(text, { file: "broker.yaml", readFile: () => "" }), environment);
+      };
+      const names = warnings({ FC_FUNCTION_NAME: "broker" }).map((text) => text.split(" opens nothing: ")[0]);
+      expect(names).toEqual(["API key local", "API key office"]);
+      expect(warnings({ FC_FUNCTION_NAME: "broker" }, BEHIND_A_GATEWAY)).toEqual([]);
+      expect(warnings({})).toEqual([]);
     });
 
     test("does not matter to a key without cidrs", () => asks(inside, "old", 200));
