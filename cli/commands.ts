@@ -21,6 +21,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "say what these claims would get, and why; offline",
     load: async () => (await import("./commands/explain.ts")).explain,
   },
+  test: {
+    summary: "run the policy's tests: claims in, allow or deny out",
+    load: async () => (await import("./commands/test.ts")).test,
+  },
   "key new": {
     summary: "make an API key for a script that has nothing better",
     load: async () => (await import("./commands/key.ts")).newKey,

@@ -25,8 +25,8 @@ export type Sound<T> = T extends readonly (infer Item)[]
     : T;
 
 /** What the schema alone can see. */
-export function shapeProblems(document: YamlDocument): Problem[] {
-  const result = ConfigFile.safeParse(document.data, { error: whatTheSchemaKnows });
+export function shapeProblems(document: YamlDocument, schema: z.ZodMiniType = ConfigFile): Problem[] {
+  const result = schema.safeParse(document.data, { error: whatTheSchemaKnows });
   return result.success ? [] : result.error.issues.flatMap((issue) => inWords(issue, [], document));
 }
 

@@ -49,7 +49,8 @@ function codePoint(character: string): string {
   return (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
 }
 
-export function readYaml(text: string): YamlDocument {
+/** `beginning` is what an empty file is told to begin with. */
+export function readYaml(text: string, beginning = "version: 1"): YamlDocument {
   const lines = new LineCounter();
   const problems: (Position & { message: string })[] = [];
   const positionAt = (offset: number): Position => {
@@ -97,7 +98,7 @@ export function readYaml(text: string): YamlDocument {
   if (document.directives?.yaml.explicit) refuse(0, "a %YAML directive; take it out, the file is always YAML 1.2");
   if (document.errors.length > 0) return unreadable(...problems);
   if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) {
-    return unreadable({ line: 1, column: 1, message: "the file is empty; begin with version: 1" });
+    return unreadable({ line: 1, column: 1, message: `the file is empty; begin with ${beginning}` });
   }
 
   const toData = (node: unknown, depth: number, offset: number): unknown => {

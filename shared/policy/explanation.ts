@@ -37,7 +37,8 @@ export function explainDenial(reason: DenyReason, principal: string): string {
   }
 }
 
-function describeActual(actual: ClaimValue): string {
+/** A claim as a sentence ends: `is "x"`, `is not there`. */
+export function describeActual(actual: ClaimValue): string {
   switch (actual.kind) {
     case "value":
       return `is ${quote(actual.text)}`;
