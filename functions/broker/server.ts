@@ -20,7 +20,7 @@ function main(): void {
   const { env: environment } = process;
   // The vendor's HTTP client prints headers, keys among them, where DEBUG says so.
   delete environment["DEBUG"];
-  const file = environment["BROKER_CONFIG"] ?? "./broker.yaml";
+  const file = environment["BROKER_CONFIG"] || "./broker.yaml";
   const config = readConfig(file);
   if (config === undefined) return;
 
@@ -65,12 +65,17 @@ function main(): void {
   process.on("SIGTERM", () => stop("SIGTERM", 0));
   process.on("SIGINT", () => stop("SIGINT", 0));
 
-  server.on("error", (error: NodeJS.ErrnoException) => {
-    process.stderr.write(`acr-token-broker: cannot listen: ${error.code ?? error.name}\n`);
-    process.exitCode = 1;
-  });
-  const port = Number(environment["FC_SERVER_PORT"] ?? environment["FC_CUSTOM_LISTEN_PORT"] ?? 9000);
-  server.listen(port, environment["BROKER_HOST"] ?? "0.0.0.0", () => {
+  server.on("error", (error: NodeJS.ErrnoException) =>
+    fail(`cannot listen on ${host}:${port}: ${error.code ?? error.name}`),
+  );
+  const written = environment["FC_SERVER_PORT"] || environment["FC_CUSTOM_LISTEN_PORT"] || "9000";
+  const port = /^\d{1,5}$/.test(written) ? Number(written) : Number.NaN;
+  if (!(port <= 65_535)) {
+    fail(`the port is ${JSON.stringify(written)}; set FC_SERVER_PORT to a number up to 65535`);
+    return;
+  }
+  const host = environment["BROKER_HOST"] || "0.0.0.0";
+  server.listen(port, host, () => {
     const { address, port: listening } = server.address() as AddressInfo;
     log({
       event: "started",
@@ -79,6 +84,11 @@ function main(): void {
     });
     for (const message of keysWithoutUse(config, environment)) log({ event: "warning", message });
   });
+}
+
+function fail(why: string): void {
+  process.stderr.write(`acr-token-broker: ${why}\n`);
+  process.exitCode = 1;
 }
 
 function readConfig(file: string): BrokerConfig | undefined {

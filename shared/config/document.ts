@@ -204,8 +204,11 @@ function unreadable(...problems: (Position & { message: string })[]): YamlDocume
 /** The parser's own words, without the piece of the file that it may quote behind a colon. */
 function syntaxMessage(code: string, message: string): string {
   if (code === "MULTIPLE_DOCS") return "a second YAML document begins here; the file must hold exactly one";
+  if (code === "MULTILINE_IMPLICIT_KEY" || /^Implicit keys/.test(message))
+    return "not YAML: a key without its value; put a space behind the colon";
   if (/call stack/.test(message)) return `nested over ${DEEPEST} levels deep`;
-  if (/^Nested mappings/.test(message)) return 'not YAML: a second ": " on one line; put text that holds one in quotes';
+  if (/^Nested mappings/.test(message))
+    return 'not YAML: a second ": ", on this line or the next; put text that holds one in quotes, and indent the next line like its neighbours';
   if (/^Alias/.test(message)) return "not YAML: a * without quotes; put text that begins with * in quotes";
   return `not YAML: ${message.replace(/:.*$/s, "")}`;
 }

@@ -32,7 +32,7 @@ export function loadConfig(path: string): BrokerConfig {
   try {
     text = readText(path);
   } catch (error) {
-    const message = `cannot be read (${reason(error)}); name the file with --config or BROKER_CONFIG`;
+    const message = `cannot be read (${reason(error)}); name another file with BROKER_CONFIG, or --config of acr-broker`;
     throw new ConfigError([{ file: path, line: 1, column: 1, message }]);
   }
   return parseConfig(text, { file: path, readFile: (name) => readText(resolve(dirname(path), name)) });

@@ -57,10 +57,11 @@ export function identity(config: BrokerConfig, fetch: Fetch, now: () => Date): I
 
 /** RFC 6750 section 2.1: `Bearer`, one space, the credential; the scheme's case does not count. */
 function bearerCredential(authorization: string | undefined, audience: string): string {
-  if (authorization === undefined || authorization === "") {
+  if (authorization === undefined || /^(?:bearer)?[ \t]*$/i.test(authorization)) {
+    const empty = authorization ? "the token is empty; is the variable set that it comes from? " : "";
     throw new BrokerError(
       "missing_credentials",
-      `send "Authorization: Bearer <token>" with a token for the audience ${quote(audience)}`,
+      `${empty}send "Authorization: Bearer <token>" with a token for the audience ${quote(audience)}`,
     );
   }
   const match = /^bearer +([^\s]+)$/i.exec(authorization);
@@ -70,5 +71,15 @@ function bearerCredential(authorization: string | undefined, audience: string): 
       'the Authorization header is not "Bearer <token>" with one token and nothing behind it',
     );
   }
-  return match[1] as string;
+  const [, credential] = match as unknown as [string, string];
+  // What jq, and a template that found nothing, write for what is not there.
+  if (/^(?:null|undefined|none)$/i.test(credential)) {
+    throw new BrokerError(
+      "missing_credentials",
+      `the token is the word ${quote(credential)}; the step that should get it found none`,
+    );
+  }
+  if (/^["']/.test(credential))
+    throw new BrokerError("invalid_token", "the token has quotes around it; send it without");
+  return credential;
 }

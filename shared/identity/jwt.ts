@@ -158,7 +158,7 @@ async function verifySignature(
 
 function claimProblem(claim: string, reason: string): string {
   if (reason === "missing") return `it has no ${claim} claim`;
-  if (claim === "nbf" || claim === "iat") return `its ${claim} claim is no time in the past; compare the clocks`;
+  if (claim === "nbf" || claim === "iat") return `it is not valid yet (${claim}); compare the clocks`;
   return `its ${claim} claim is not acceptable`;
 }
 

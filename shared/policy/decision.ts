@@ -39,8 +39,8 @@ export type DenyReason =
   /** No grant speaks of this principal's issuer or key in this registry: a stranger, who is told no more. */
   | { readonly kind: "stranger" }
   /** A grant of the principal's issuer would give it, but for a condition. */
-  | { readonly kind: "condition"; readonly nearest: NearMiss; readonly scope?: Scope }
-  /** The principal's own grants do not reach it, nor does any other of its issuer. */
+  | { readonly kind: "condition"; readonly nearest: NearMiss; readonly scope: Scope }
+  /** The principal's own grants, if it has any, do not reach it, nor does any other of its issuer. */
   | { readonly kind: "scope"; readonly scope: Scope; readonly missing: Action; readonly matching: readonly Grant[] }
   /** Each scope is granted, but by grants of different roles; one credential has one role. */
   | { readonly kind: "roles"; readonly matching: readonly Grant[] };
@@ -151,9 +151,9 @@ function whyNot(
         principal,
         others.filter((grant) => gives(grant, scope, missing)),
       );
-      if (nearest !== undefined) return { kind: "condition", nearest, scope };
-      if (matching.length > 0) return { kind: "scope", scope, missing, matching };
-      return { kind: "condition", nearest: nearestMiss(principal, others) as NearMiss };
+      return nearest === undefined
+        ? { kind: "scope", scope, missing, matching }
+        : { kind: "condition", nearest, scope };
     }
   }
   return { kind: "roles", matching };

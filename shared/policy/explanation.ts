@@ -19,7 +19,7 @@ export function explainDenial(reason: DenyReason, principal: string): string {
       return "the request was refused";
     case "condition": {
       const { grant, failed, actual, held } = reason.nearest;
-      const wanted = reason.scope === undefined ? "refused" : `${formatScope(reason.scope)} was refused`;
+      const wanted = `${formatScope(reason.scope)} was refused`;
       const claim = `condition on claim ${failed.claim} failed: the claim ${describeActual(actual)}`;
       return held > 0
         ? `${wanted}; the nearest grant is ${grant.name}, whose ${claim}, and must be ${describeCondition(failed)}`
@@ -27,6 +27,8 @@ export function explainDenial(reason: DenyReason, principal: string): string {
     }
     case "scope": {
       const { scope, missing, matching } = reason;
+      if (matching.length === 0)
+        return `no grant for callers of yours allows ${missing} on ${scope.namespace}/${scope.repository}`;
       const allowed = matching.map((grant) => `${grant.name} (${grant.allow.map(formatScope).join(" ")})`).join(", ");
       return `no grant of ${principal} allows ${missing} on ${scope.namespace}/${scope.repository}; what it has: ${allowed}`;
     }

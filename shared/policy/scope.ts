@@ -37,6 +37,9 @@ export function isNameComponent(text: string): boolean {
 export function parseScope(text: string): ScopeResult {
   const shown = quote(text);
   const parts = text.split(":");
+  if (text === "pull" || text === "push") {
+    return { problem: `${shown} is the end of a scope that was cut at its comma; write the whole scope in quotes` };
+  }
   if (parts.length !== 3) {
     return { problem: `${shown} is not a scope; write repository:<namespace>/<repository>:<pull|push|pull,push>` };
   }
@@ -45,6 +48,9 @@ export function parseScope(text: string): ScopeResult {
     return { problem: `${shown} begins with ${quote(type)}; only "repository:" scopes exist here` };
   }
   const levels = name.split("/");
+  if (levels.length === 3 && levels[0]?.startsWith("cri-")) {
+    return { problem: `${shown} names the instance; leave it out: repository:${levels[1]}/${levels[2]}:${actionList}` };
+  }
   if (levels.length !== 2) {
     return {
       problem: `${shown} must name exactly two levels, <namespace>/<repository>: ACR Enterprise Edition has no others`,

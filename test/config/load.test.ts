@@ -278,7 +278,9 @@ describe("files", () => {
     const binary = join(folder, "binary.yaml");
     writeFileSync(binary, Uint8Array.of(0x61, 0x3a, 0x20, 0xff));
     const missing = join(folder, "missing.yaml");
-    expect(() => loadConfig(missing)).toThrow(`${missing}:1:1: cannot be read (ENOENT); name the file with --config`);
+    expect(() => loadConfig(missing)).toThrow(
+      `${missing}:1:1: cannot be read (ENOENT); name another file with BROKER_CONFIG`,
+    );
     expect(() => loadConfig(folder)).toThrow(ConfigError);
     expect(() => loadConfig(binary)).toThrow(ConfigError);
   });

@@ -262,8 +262,10 @@ describe("the Authorization header", () => {
   test.each([
     [undefined, "missing_credentials"],
     ["", "missing_credentials"],
-    ["Bearer", "invalid_token"],
-    ["Bearer ", "invalid_token"],
+    ["Bearer", "missing_credentials"],
+    ["Bearer ", "missing_credentials"],
+    ["Bearer null", "missing_credentials"],
+    ['Bearer "a.b.c"', "invalid_token"],
     ["Basic dXNlcjpwYXNz", "invalid_token"],
     ["Bearer a b", "invalid_token"],
     ["Bearer abk_x_y", "invalid_api_key"],

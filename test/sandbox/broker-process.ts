@@ -15,6 +15,8 @@ export interface BrokerProcess {
   readonly url: string;
   /** All that it wrote so far, standard output and error. */
   output(): string;
+  /** The exit code, when it ends. */
+  readonly ended: Promise<number | null>;
   /** Sends the signal and waits for the end; the exit code. */
   stop(signal?: NodeJS.Signals): Promise<number | null>;
 }
@@ -26,6 +28,8 @@ export interface BrokerProcessOptions {
   readonly keys: { readonly accessKeyId: string; readonly accessKeySecret: string; readonly securityToken: string };
   /** Another Node than this one. */
   readonly node?: string;
+  /** Sees each line that it writes. */
+  readonly onLine?: (line: string) => void;
 }
 
 export async function startBrokerProcess({
@@ -33,6 +37,7 @@ export async function startBrokerProcess({
   port = 0,
   keys,
   node,
+  onLine,
 }: BrokerProcessOptions): Promise<BrokerProcess> {
   const folder = await mkdtemp(join(tmpdir(), "acr-broker-"));
   await writeFile(join(folder, "broker.yaml"), policy);
@@ -52,10 +57,14 @@ export async function startBrokerProcess({
   const written: string[] = [];
   const exited = once(child, "exit") as Promise<[number | null]>;
   void exited.then(() => rm(folder, { recursive: true, force: true }));
-  const url = await started(child, written);
+  const url = await started(child, (line) => {
+    written.push(line);
+    onLine?.(line);
+  });
   return {
     url,
     output: () => written.join("\n"),
+    ended: exited.then(([code]) => code),
     stop: async (signal = "SIGTERM") => {
       child.kill(signal);
       return (await exited)[0];
@@ -64,18 +73,20 @@ export async function startBrokerProcess({
 }
 
 /** Resolves with the URL when the log says that it listens; rejects with what was written when it ends before. */
-function started(child: ChildProcess, written: string[]): Promise<string> {
+function started(child: ChildProcess, onLine: (line: string) => void): Promise<string> {
   return new Promise((resolve, reject) => {
+    const lines: string[] = [];
     for (const stream of [child.stdout, child.stderr]) {
       createInterface(stream as NodeJS.ReadableStream).on("line", (line) => {
-        written.push(line);
+        lines.push(line);
+        onLine(line);
         const port = /"event":"started".*listening on 127\.0\.0\.1:(\d+)/.exec(line)?.[1];
         if (port !== undefined) resolve(`http://127.0.0.1:${port}`);
       });
     }
     child.once("error", reject);
     // `close`, not `exit`: by then everything it wrote has been read.
-    child.once("close", (code) => reject(new Error(`the broker ended with ${code}:\n${written.join("\n")}`)));
+    child.once("close", (code) => reject(new Error(`the broker ended with ${code}:\n${lines.join("\n")}`)));
   });
 }
 

@@ -4,8 +4,9 @@ import { once } from "node:events";
 import { jobClaims } from "./broker-process.ts";
 import { startStack } from "./stack.ts";
 
-const stack = await startStack({ broker: 9000, cloud: 9100, issuer: 9200 }).catch((error: Error) => {
-  console.error(`${error.message}\nAre ports 9000, 9100 and 9200 of 127.0.0.1 free?`);
+const stack = await startStack({ broker: 9000, cloud: 9100, issuer: 9200 }, console.log).catch((error: Error) => {
+  const taken = error.message.includes("EADDRINUSE");
+  console.error(taken ? `${error.message}\nPorts 9000, 9100 and 9200 of 127.0.0.1 must be free.` : error.message);
   process.exit(1);
 });
 const { broker, cloudUrl, issuerUrl, registryHost } = stack;
@@ -15,7 +16,7 @@ function curl(branch: string, ...fields: string[]): string {
   const token = `$(curl -sS ${issuerUrl}/mint -d '${JSON.stringify(jobClaims(branch))}' | cut -d'"' -f4)`;
   return [
     `curl -sS ${broker.url}/v1/token -H "Authorization: Bearer ${token}"`,
-    ...fields.map((field) => `-d ${field}`),
+    ...fields.map((field) => (field.startsWith("-") ? field : `-d ${field}`)),
   ].join(" ");
 }
 
@@ -27,13 +28,21 @@ issuer         ${issuerUrl}
 Credentials for a job on the main branch:
   ${curl("main", scope)}
 
-The same, into docker:
-  ${curl("main", scope, "format=password")} | docker login -u cr_temp_user --password-stdin ${registryHost}
+The same, into docker (a refusal is shown, not sent to docker):
+  if password=$(${curl("main", scope, "format=password", "--fail-with-body")}); then printf %s "$password" | docker login -u cr_temp_user --password-stdin ${registryHost}; else echo "$password"; fi
 
 Refused, with the condition that failed:
   ${curl("evil", scope)}
 
-Ctrl-C ends all three.`);
+Ctrl-C ends all three. What the broker logs:`);
 
-await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
+const why = await Promise.race([
+  once(process, "SIGINT").then(() => undefined),
+  once(process, "SIGTERM").then(() => undefined),
+  broker.ended.then((code) => `the broker ended by itself with ${code}`),
+]);
 await stack.stop();
+if (why !== undefined) {
+  console.error(why);
+  process.exitCode = 1;
+}

@@ -14,8 +14,11 @@ export interface Stack {
   stop(): Promise<void>;
 }
 
-/** Ports: 0 is any free one. */
-export async function startStack(ports: { broker: number; cloud: number; issuer: number }): Promise<Stack> {
+/** Ports: 0 is any free one. `onLine` sees what the broker logs. */
+export async function startStack(
+  ports: { broker: number; cloud: number; issuer: number },
+  onLine: (line: string) => void = () => {},
+): Promise<Stack> {
   const children: ChildProcess[] = [];
   const stopChildren = () => Promise.all(children.map(end));
   try {
@@ -24,7 +27,7 @@ export async function startStack(ports: { broker: number; cloud: number; issuer:
       serve<{ url: string }>("issuer", ports.issuer, children),
     ]);
     const policy = sandboxPolicy({ cloudUrl: cloud.url, issuerUrl: issuer.url, registryHost: cloud.host });
-    const broker = await startBrokerProcess({ policy, port: ports.broker, keys: cloud.keys });
+    const broker = await startBrokerProcess({ policy, port: ports.broker, keys: cloud.keys, onLine });
     return {
       cloudUrl: cloud.url,
       registryHost: cloud.host,
