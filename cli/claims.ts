@@ -10,7 +10,7 @@ import { type Terminal, UsageError } from "./command.ts";
 import { holdsSecret } from "./secrets.ts";
 
 const HOW = `paste its claims: they are in its middle part. With the token in $TOKEN
-  node -p 'Buffer.from(process.env.TOKEN.split(".")[1], "base64url")+""' > claims.json
+  echo "$TOKEN" | cut -d. -f2 | node -p 'Buffer.from(fs.readFileSync(0, "utf8"), "base64url")+""' > claims.json
 or, as the broker sees them,
   curl -sS -H "Authorization: Bearer $TOKEN" $ACR_BROKER_URL/v1/whoami | jq .principal.claims > claims.json`;
 

@@ -13,22 +13,28 @@ const MOST_OTHERS = 5;
 
 export function explanationText(explanation: Explanation, file: string, isColoured: boolean): string {
   const { green, red, yellow, bold } = colours(isColoured);
-  const { decision, registry, scopes, refusal, grants, nearest } = explanation;
+  const { decision, registry, scopes, refusal } = explanation;
   const verdict =
     decision.outcome === "deny" ? red("DENY") : refusal === undefined ? green("ALLOW") : yellow("ALLOW, BUT");
   const lines = [`${bold(verdict)}  ${scopes.map(formatScope).join(" ")}  in registry ${registry}`];
   lines.push(`caller ${callerText(explanation)}`);
   if (refusal !== undefined) lines.push("", `the broker would answer ${refusal.code}: ${refusal.detail}`);
-  const main = grants.filter((one) => one.decides || one.grant === nearest?.grant);
-  for (const one of main) {
-    lines.push(
+  lines.push(...grantsText(explanation, file, isColoured), ...credentialLines(explanation));
+  return `${lines.join("\n")}\n`;
+}
+
+/** The grants that decide or are nearest, each with its conditions; of the others the most telling ones. */
+export function grantsText(explanation: Explanation, file: string, isColoured: boolean): string[] {
+  const { bold } = colours(isColoured);
+  const main = explanation.grants.filter((one) => one.decides || one.grant === explanation.nearest?.grant);
+  return [
+    ...main.flatMap((one) => [
       "",
       `${bold(one.decides ? "by grant" : "nearest miss")} ${place(one, file)}`,
       ...grantLines(one, isColoured),
-    );
-  }
-  lines.push(...credentialLines(explanation), ...otherLines(explanation, main, file));
-  return `${lines.join("\n")}\n`;
+    ]),
+    ...otherLines(explanation, main, file),
+  ];
 }
 
 function callerText({ principal: { source, subject } }: Explanation): string {
@@ -42,7 +48,7 @@ function place({ grant }: GrantExplanation, file: string): string {
 }
 
 /** Its conditions, one a line, and what it gives of what is asked for. */
-export function grantLines({ conditions, covers }: GrantExplanation, isColoured: boolean): string[] {
+function grantLines({ conditions, covers }: GrantExplanation, isColoured: boolean): string[] {
   const { green, red } = colours(isColoured);
   const width = Math.max(0, ...conditions.map(({ condition }) => condition.claim.length));
   return [
@@ -80,9 +86,10 @@ function otherLines({ grants, registry }: Explanation, main: readonly GrantExpla
   ];
 }
 
-/** Most telling first: what matches, then what would give something. */
-function rank({ matches, covers, isInRegistry }: GrantExplanation): number {
-  return (isInRegistry ? 4 : 0) + (matches ? 2 : 0) + (covers.length > 0 ? 1 : 0);
+/** Most telling first: what matches, then what would give something, then what fails least. */
+function rank({ matches, covers, isInRegistry, conditions }: GrantExplanation): number {
+  const share = conditions.filter((one) => one.holds).length / (conditions.length + 1);
+  return (isInRegistry ? 4 : 0) + (matches ? 2 : 0) + (covers.length > 0 ? 1 : 0) + share;
 }
 
 function inShort({ grant, isInRegistry, matches, conditions, covers }: GrantExplanation, registry: string): string {

@@ -1,9 +1,16 @@
 /** The name that somebody may have meant: for messages about an unknown key, option or name. */
 
-/** The first of `known` that is one or two slips of the finger from `wrong`; of short names, one. */
+/** Of `known` the nearest to `wrong`, where it is at most two slips of the finger away; of short names, one. */
 export function nearName(wrong: string, known: Iterable<string>): string | undefined {
-  for (const name of known) if (distance(wrong, name) <= (name.length > 3 ? 2 : 1)) return name;
-  return undefined;
+  let nearest: string | undefined;
+  let least = Number.POSITIVE_INFINITY;
+  for (const name of known) {
+    const slips = distance(wrong, name);
+    if (slips > (name.length > 3 ? 2 : 1) || slips >= least) continue;
+    nearest = name;
+    least = slips;
+  }
+  return nearest;
 }
 
 /** Levenshtein distance, one row at a time. */

@@ -7,7 +7,7 @@ import { loadConfig } from "../../shared/config/load.ts";
 import { operatorView } from "../../shared/policy/explanation-view.ts";
 import { colours } from "../colours.ts";
 import { command, EXIT, type Terminal, UsageError } from "../command.ts";
-import { explanationText } from "../explanation-text.ts";
+import { grantsText } from "../explanation-text.ts";
 import { plural } from "../plural.ts";
 import { CONFIG_OPTION, JSON_OPTION, policyFile } from "../policy-file.ts";
 import { loadPolicyTests } from "../policy-test/load.ts";
@@ -67,10 +67,8 @@ function failureText({ case: loaded, explanation, failures }: CaseResult, file: 
     return `${bold(`${loaded.file}:${line}:${column}:`)} ${loaded.written.name}: ${red("fails")}: expected ${what}${expected}, got ${got}\n`;
   });
   if (lines.length === 0) return "";
-  const why = explanationText(explanation, file, colour.out)
-    .trimEnd()
-    .replace(/^(?=.)/gm, "    ");
-  return `${lines.join("")}${why}\n\n`;
+  const why = grantsText(explanation, file, colour.out).filter((line) => line !== "");
+  return `${lines.join("")}${why.map((line) => `    ${line}\n`).join("")}\n`;
 }
 
 function summary(

@@ -21,7 +21,12 @@ export interface LoadedCase {
 /** @throws ConfigError with everything that is wrong with the files */
 export function loadPolicyTests(files: readonly string[], config: BrokerConfig): LoadedCase[] {
   const problems: ConfigProblem[] = [];
-  const cases = files.flatMap((file) => loadFile(file, config, problems));
+  const cases = files.flatMap((file) => {
+    const found: ConfigProblem[] = [];
+    const loaded = loadFile(file, config, found);
+    problems.push(...found.sort((a, b) => a.line - b.line || a.column - b.column));
+    return loaded;
+  });
   if (problems.length > 0) throw new ConfigError(problems);
   return cases;
 }
