@@ -1,10 +1,11 @@
 /** An explanation for the operator's terminal. Everything is shown: whoever has the policy may read it. */
 
-import { describeCondition } from "../shared/policy/condition.ts";
+import { type Claims, describeCondition } from "../shared/policy/condition.ts";
 import type { Explanation, GrantExplanation } from "../shared/policy/explain.ts";
 import { describeActual } from "../shared/policy/explanation.ts";
 import { operatorView } from "../shared/policy/explanation-view.ts";
 import { formatScope } from "../shared/policy/scope.ts";
+import { instantiate } from "../shared/policy/scope-template.ts";
 import { colours } from "./colours.ts";
 import { plural } from "./plural.ts";
 
@@ -26,12 +27,15 @@ export function explanationText(explanation: Explanation, file: string, isColour
 /** The grants that decide or are nearest, each with its conditions; of the others the most telling ones. */
 export function grantsText(explanation: Explanation, file: string, isColoured: boolean): string[] {
   const { bold } = colours(isColoured);
-  const main = explanation.grants.filter((one) => one.decides || one.grant === explanation.nearest?.grant);
+  const { decision } = explanation;
+  const denial = decision.outcome === "deny" && decision.reason.kind === "denied" ? decision.reason.denial : undefined;
+  const main = explanation.grants.filter((one) => one.decides || one.grant.name === explanation.nearest?.grant.name);
   return [
+    ...(denial === undefined ? [] : ["", `${bold("denied by")} ${place(denial, file)}`]),
     ...main.flatMap((one) => [
       "",
-      `${bold(one.decides ? "by grant" : "nearest miss")} ${place(one, file)}`,
-      ...grantLines(one, isColoured),
+      `${bold(one.decides ? "by grant" : "nearest miss")} ${place(one.grant, file)}`,
+      ...grantLines(one, explanation.principal.claims, isColoured),
     ]),
     ...otherLines(explanation, main, file),
   ];
@@ -43,12 +47,13 @@ function callerText({ principal: { source, subject } }: Explanation): string {
     : `holder of API key ${source.apiKey}`;
 }
 
-function place({ grant }: GrantExplanation, file: string): string {
-  return `${grant.name} (${file}:${grant.line})`;
+function place({ name, line }: { readonly name: string; readonly line: number }, file: string): string {
+  return `${name} (${file}:${line})`;
 }
 
 /** Its conditions, one a line, and what it gives of what is asked for. */
-function grantLines({ conditions, covers }: GrantExplanation, isColoured: boolean): string[] {
+function grantLines(one: GrantExplanation, claims: Claims, isColoured: boolean): string[] {
+  const { grant, conditions, covers } = one;
   const { green, red } = colours(isColoured);
   const width = Math.max(0, ...conditions.map(({ condition }) => condition.claim.length));
   return [
@@ -56,6 +61,10 @@ function grantLines({ conditions, covers }: GrantExplanation, isColoured: boolea
       const claim = condition.claim.padEnd(width);
       const must = `must be ${describeCondition(condition)}`;
       return `  ${holds ? green("holds") : red("fails")}  ${claim}  ${describeActual(actual)}${holds ? "" : `, and ${must}`}`;
+    }),
+    ...(grant.allowFor ?? []).map((template) => {
+      const scope = instantiate(template, claims);
+      return `  ${template.text} is ${scope === undefined ? "nothing: a claim in it is absent or not fit for a name" : formatScope(scope)}`;
     }),
     `  gives  ${covers.length === 0 ? "nothing of what is asked for" : covers.map(formatScope).join(" ")}`,
   ];
@@ -81,7 +90,7 @@ function otherLines({ grants, registry }: Explanation, main: readonly GrantExpla
   return [
     "",
     main.length === 0 ? "grants of this caller's kind:" : "other grants of this caller's kind:",
-    ...others.slice(0, MOST_OTHERS).map((one) => `  ${place(one, file)}: ${inShort(one, registry)}`),
+    ...others.slice(0, MOST_OTHERS).map((one) => `  ${place(one.grant, file)}: ${inShort(one, registry)}`),
     ...(left > 0 ? [`  and ${plural(left, "more grant")}; --json has all`] : []),
   ];
 }

@@ -114,7 +114,7 @@ export function answer(principal: Principal, request: RightsRequest, config: Bro
     principal,
     caller: principalName(principal),
     request,
-    grants: config.grants,
+    policy: config,
     location: config.registries.get(registry) as Registry,
   });
 }

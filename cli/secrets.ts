@@ -7,6 +7,7 @@ export function hideSecrets(text: string): string {
   return text.replace(SECRET, (secret) => `${secret.slice(0, 4)}…`);
 }
 
+/** Narrower: a claim may well hold `abk_tools`, and be no key. */
 export function holdsSecret(text: string): boolean {
-  return text.search(SECRET) !== -1;
+  return /\beyJ[\w-]{8,}|\babk_[a-z0-9-]+_[0-9a-f]{8,}|\bacs1\.[\w-]{20,}/.test(text);
 }

@@ -97,16 +97,23 @@ function broken({ file, findings }: Report): string {
 }
 
 function sound(file: string, config: BrokerConfig, { colour }: Terminal): string {
-  const { registries, issuers, grants, apiKeys } = config;
+  const { registries, issuers, grants, denials, apiKeys } = config;
   const all = [
     plural(registries.size, "registry", "registries"),
     plural(issuers.size, "issuer"),
     plural(grants.length, "grant"),
+    plural(denials.length, "denial"),
     plural(apiKeys.size, "API key"),
   ].join(", ");
   return `${file}: ${colours(colour.out).green("loads")}: ${all}\npolicy digest ${config.digest}\n`;
 }
 
-function counts({ registries, issuers, grants, apiKeys }: BrokerConfig) {
-  return { registries: registries.size, issuers: issuers.size, grants: grants.length, api_keys: apiKeys.size };
+function counts({ registries, issuers, grants, denials, apiKeys }: BrokerConfig) {
+  return {
+    registries: registries.size,
+    issuers: issuers.size,
+    grants: grants.length,
+    denials: denials.length,
+    api_keys: apiKeys.size,
+  };
 }

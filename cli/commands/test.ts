@@ -54,9 +54,11 @@ function testsBeside(policy: string): string[] {
 /** Grants that no case has seen allow anything: a slip in them would go unnoticed. */
 function neverAllowing(results: readonly CaseResult[], config: BrokerConfig): string[] {
   const seen = new Set(
-    results.flatMap(({ explanation: { decision } }) => (decision.outcome === "allow" ? decision.grants : [])),
+    results.flatMap(({ explanation: { decision } }) =>
+      decision.outcome === "allow" ? decision.grants.map(({ name }) => name) : [],
+    ),
   );
-  return config.grants.filter((grant) => !seen.has(grant)).map(({ name }) => name);
+  return config.grants.filter(({ name }) => !seen.has(name)).map(({ name }) => name);
 }
 
 function failureText({ case: loaded, explanation, failures }: CaseResult, file: string, { colour }: Terminal): string {

@@ -60,7 +60,7 @@ function loadFile(file: string, config: BrokerConfig, problems: ConfigProblem[])
   report(sameNames(cases));
   return cases.flatMap((written, index): LoadedCase[] => {
     const { claims, issuer, api_key: apiKey, grant, registry } = written;
-    const scope = typeof written.scope === "string" ? written.scope.split(" ") : written.scope;
+    const scope = typeof written.scope === "string" ? written.scope.split(" ").filter(Boolean) : written.scope;
     const principal = principalOf({ claims, issuer, apiKey }, config);
     const request = requestOf({ scope, grant, registry }, config);
     const wrong = [

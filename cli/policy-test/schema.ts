@@ -27,7 +27,9 @@ export const PolicyTestFile = z
         grants: z.optional(list("exactly the grants that it should rest on")),
         ttl: z.optional(z.int().check(z.describe("how many seconds the credential may live, exactly"))),
         reason: z.optional(
-          z.enum(["condition", "scope", "roles", "stranger"]).check(z.describe("why it should be denied")),
+          z
+            .enum(["condition", "scope", "roles", "denied", "ceiling", "stranger"])
+            .check(z.describe("why it should be denied")),
         ),
         claim: z.optional(name("the claim whose condition should fail, of the nearest grant")),
       })

@@ -3,8 +3,8 @@
 import { BrokerError } from "../error.ts";
 import type { AuthenticatedPrincipal } from "../identity/principal.ts";
 import type { Issued } from "../issuing/issue.ts";
-import type { Decision, DenyReason, RightsRequest } from "../policy/decision.ts";
-import type { Grant } from "../policy/grant.ts";
+import { type Decision, type DenyReason, type RightsRequest, scopesOf } from "../policy/decision.ts";
+import type { Denial, Grant } from "../policy/grant.ts";
 import { formatScope } from "../policy/scope.ts";
 import type { DecisionEvent } from "./log.ts";
 
@@ -17,7 +17,7 @@ export function decisionEvent(
   digest: string,
 ): DecisionEvent {
   const { source, subject, tokenId } = principal;
-  const scopes = "grant" in wanted ? wanted.grant.allow : wanted.scopes;
+  const scopes = scopesOf(wanted, principal.claims);
   return {
     event: "decision",
     version: 1,
@@ -46,12 +46,14 @@ function denialFacts(reason: DenyReason): Pick<DecisionEvent, "reason" | "grants
     case "scope":
     case "roles":
       return { reason: reason.kind, grants: reason.matching.map(nameAndLine) };
+    case "denied":
+      return { reason: reason.kind, grants: [nameAndLine(reason.denial)] };
     default:
       return { reason: reason.kind, grants: [] };
   }
 }
 
-function nameAndLine({ name, line }: Grant): { name: string; line: number } {
+function nameAndLine({ name, line }: Grant | Denial): { name: string; line: number } {
   return { name, line };
 }
 

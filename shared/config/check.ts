@@ -4,8 +4,10 @@
  */
 
 import * as z from "zod/mini";
+import { judgementOf } from "../identity/providers.ts";
 import { nearName } from "../near-name.ts";
-import { quote } from "../policy/scope.ts";
+import { covers, parseScope, quote, type Scope } from "../policy/scope.ts";
+import { isScopeTemplate, parseScopeTemplate, variablesOf } from "../policy/scope-template.ts";
 import type { Path, YamlDocument } from "./document.ts";
 import { ConfigFile } from "./schema.ts";
 
@@ -107,6 +109,40 @@ export function crossProblems(config: Sound<ConfigFile>): Problem[] {
     if (target === undefined || known.includes(target)) return;
     refuse(path, "value", `${quote(target)} is not in ${section}; ${suggestion(target, known)}`);
   };
+  /** A variable must be a claim that the grant's callers have, and in a namespace none that they choose. */
+  const variableProblem = (path: Path, grant: { issuer?: string | undefined }, text: string) => {
+    const parsed = isScopeTemplate(text) ? parseScopeTemplate(text) : undefined;
+    if (parsed === undefined || "problem" in parsed) return;
+    const provider = issuers.find(([name]) => name === grant.issuer)?.[1]?.provider;
+    if (grant.issuer === undefined)
+      refuse(path, "value", "has a variable, and the holder of an API key has no claims; write it out");
+    const { namespace } = variablesOf(parsed.template);
+    if (namespace === undefined || provider === undefined || !judgementOf(provider).callerChosen.includes(namespace))
+      return;
+    refuse(
+      path,
+      "value",
+      `takes its namespace from ${namespace}, which a caller can choose; take a claim that the issuer vouches for`,
+    );
+  };
+  const ceiling = (config.ceiling ?? []).flatMap((text) => parsedScope(text) ?? []);
+  const ceilingProblem = (path: Path, text: string) => {
+    const scope = parsedScope(text);
+    if (config.ceiling === undefined || scope === undefined) return;
+    if (scope.actions.every((action) => ceiling.some((most) => covers(most, scope, action)))) return;
+    refuse(path, "value", "is beyond the ceiling; write less, or raise the ceiling for everybody");
+  };
+  for (const [name, denial] of Object.entries(config.denials ?? {})) {
+    resolve(["denials", name, "issuer"], "issuers", denial?.issuer);
+    resolve(["denials", name, "registry"], "registries", denial?.registry);
+    if (denial?.when !== undefined && denial.issuer === undefined) {
+      refuse(
+        ["denials", name, "when"],
+        "key",
+        "stands without issuer, and claims mean something only with one; name the issuer",
+      );
+    }
+  }
   for (const [name, grant] of Object.entries(config.grants ?? {})) {
     if (grant === undefined) continue;
     const path = ["grants", name];
@@ -116,6 +152,10 @@ export function crossProblems(config: Sound<ConfigFile>): Problem[] {
       for (const [index, key] of (grant.api_key?.any_of ?? []).entries()) {
         resolve([...path, "api_key", "any_of", index], "api_keys", key);
       }
+    }
+    for (const [index, text] of (grant.allow ?? []).entries()) {
+      if (text !== undefined) variableProblem([...path, "allow", index], grant, text);
+      if (text !== undefined) ceilingProblem([...path, "allow", index], text);
     }
     resolve([...path, "registry"], "registries", grant.registry);
     if ("issuer" in grant && "api_key" in grant) {
@@ -237,4 +277,9 @@ function valueAt(data: unknown, path: Path): unknown {
 
 function isHolder(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
+}
+
+function parsedScope(text: string | undefined): Scope | undefined {
+  const parsed = text === undefined ? undefined : parseScope(text);
+  return parsed === undefined || "problem" in parsed ? undefined : parsed.scope;
 }

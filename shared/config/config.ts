@@ -1,6 +1,7 @@
 /** The configuration as the rest of the broker sees it: checked, resolved, frozen. `load.ts` makes it from broker.yaml. */
 
-import type { Grant } from "../policy/grant.ts";
+import type { Denial, Grant } from "../policy/grant.ts";
+import type { Scope } from "../policy/scope.ts";
 
 export interface BrokerConfig {
   /** The audience of every issuer that names none of its own; what callers put into their tokens. */
@@ -10,6 +11,9 @@ export interface BrokerConfig {
   readonly apiKeys: ReadonlyMap<string, ApiKey>;
   /** In the order of the file. */
   readonly grants: readonly Grant[];
+  readonly denials: readonly Denial[];
+  /** What no grant exceeds; no limit where it is left out. */
+  readonly ceiling?: readonly Scope[];
   readonly alibaba: AlibabaEndpoints;
   /** Where a request's own address stands, where not on its connection: in a header that the operator's gateway sets. */
   readonly clientAddress?: { readonly header: string };

@@ -5,8 +5,9 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { judgementOf, PROVIDERS } from "../identity/providers.ts";
 import type { Condition } from "../policy/condition.ts";
-import type { Grant } from "../policy/grant.ts";
+import type { Denial, Grant } from "../policy/grant.ts";
 import { formatScope, parseScope, quote, type Scope } from "../policy/scope.ts";
+import { isScopeTemplate, parseScopeTemplate, type ScopeTemplate } from "../policy/scope-template.ts";
 import { crossProblems, type Problem, pathText, type Sound, shapeProblems, soundParts } from "./check.ts";
 import {
   type AlibabaEndpoints,
@@ -20,6 +21,7 @@ import {
 import { readYaml } from "./document.ts";
 import { unsafeProblems } from "./lint.ts";
 import type { ConfigFile } from "./schema.ts";
+import { slipProblems } from "./slips.ts";
 
 const LONGEST_JWKS_BYTES = 64 * 1024;
 const MOST_KEYS = 50;
@@ -65,11 +67,17 @@ export function parseConfig(
     report(shape);
     report(crossProblems(sound));
     report(unsafeProblems(sound));
+    report(slipProblems(sound));
     report(readKeySets(sound, readFile, keySets));
   }
   if (found.length > 0) throw new ConfigError(found.sort((a, b) => a.line - b.line || a.column - b.column));
 
-  const resolved = resolveConfig(document.data as ConfigFile, keySets, document.linesOfKeys(["grants"]));
+  const resolved = resolveConfig(
+    document.data as ConfigFile,
+    keySets,
+    document.linesOfKeys(["grants"]),
+    document.linesOfKeys(["denials"]),
+  );
   return deepFreeze({ ...resolved, digest: digest(resolved) });
 }
 
@@ -77,6 +85,7 @@ function resolveConfig(
   content: ConfigFile,
   keySets: ReadonlyMap<string, KeySet>,
   lines: ReadonlyMap<string, number>,
+  denialLines: ReadonlyMap<string, number>,
 ): Omit<BrokerConfig, "digest"> {
   return {
     audience: content.audience,
@@ -117,6 +126,11 @@ function resolveConfig(
         ? []
         : [resolveGrant(name, grant, line, content.issuers?.[grant.issuer ?? ""]?.provider)];
     }),
+    denials: [...denialLines].flatMap(([name, line]) => {
+      const denial = content.denials?.[name];
+      return denial === undefined ? [] : [resolveDenial(name, denial, line)];
+    }),
+    ...(content.ceiling === undefined ? {} : { ceiling: content.ceiling.map(checkedScope) }),
     alibaba: {
       ...(content.alibaba?.sts_endpoint === undefined ? {} : { stsEndpoint: content.alibaba.sts_endpoint }),
       ...(content.alibaba?.cr_endpoint === undefined ? {} : { crEndpoint: content.alibaba.cr_endpoint }),
@@ -136,12 +150,33 @@ function resolveGrant(
     holder: grant.api_key === undefined ? { issuer: grant.issuer ?? "" } : { apiKeys: keyNames(grant.api_key) },
     when: provider === undefined ? [] : conditions(grant.when ?? {}, provider),
     registry: grant.registry,
-    allow: grant.allow.map(checkedScope),
+    allow: grant.allow.filter((text) => !isScopeTemplate(text)).map(checkedScope),
+    ...(grant.allow.some(isScopeTemplate)
+      ? { allowFor: grant.allow.filter(isScopeTemplate).map(checkedTemplate) }
+      : {}),
     roleArn: grant.role_arn,
     maxTtlSeconds: grant.max_ttl,
     createRepository: grant.create_repository ?? false,
     line,
   };
+}
+
+/** Without what an issuer's preset adds to grants: less conditions would be to deny less. */
+function resolveDenial(name: string, denial: NonNullable<ConfigFile["denials"]>[string], line: number): Denial {
+  return {
+    name,
+    ...(denial.issuer === undefined ? {} : { issuer: denial.issuer }),
+    when: Object.entries(denial.when ?? {}).map(([claim, condition]) => resolveCondition(claim, condition)),
+    registry: denial.registry,
+    deny: denial.deny.map(checkedScope),
+    line,
+  };
+}
+
+function checkedTemplate(text: string): ScopeTemplate {
+  const parsed = parseScopeTemplate(text);
+  if ("problem" in parsed) throw new Error("an unchecked scope");
+  return parsed.template;
 }
 
 function keyNames(written: string | { any_of: string[] }): string[] {
@@ -261,13 +296,24 @@ function digest(config: Omit<BrokerConfig, "digest">): string {
     grants: [...config.grants].sort(byName).map(({ line: _, holder, ...grant }) => ({
       ...grant,
       holder: "apiKeys" in holder ? { apiKeys: [...holder.apiKeys].sort() } : holder,
-      when: [...grant.when]
-        .sort((a, b) => compare(a.claim, b.claim))
-        .map((one) => (one.kind === "any_of" ? { ...one, values: [...one.values].sort() } : one)),
+      when: canonicalConditions(grant.when),
       allow: grant.allow.map(formatScope).sort(),
+      allowFor: (grant.allowFor ?? []).map(({ text }) => text).sort(),
     })),
+    denials: [...config.denials].sort(byName).map(({ line: _, ...denial }) => ({
+      ...denial,
+      when: canonicalConditions(denial.when),
+      deny: denial.deny.map(formatScope).sort(),
+    })),
+    ...(config.ceiling === undefined ? {} : { ceiling: config.ceiling.map(formatScope).sort() }),
   };
   return `sha256:${createHash("sha256").update(JSON.stringify(canonical, sortedKeys)).digest("hex")}`;
+}
+
+function canonicalConditions(when: readonly Condition[]): Condition[] {
+  return [...when]
+    .sort((a, b) => compare(a.claim, b.claim))
+    .map((one) => (one.kind === "any_of" ? { ...one, values: [...one.values].sort() } : one));
 }
 
 function byName(a: { readonly name: string }, b: { readonly name: string }): number {

@@ -179,7 +179,10 @@ const grant = z
     ),
     registry: z.string().check(z.describe("the name of a configured registry")),
     allow: listOf(
-      ruled(values.allowedScope, "repository:<namespace>/<repository or *>:<pull|push|pull,push>"),
+      ruled(
+        values.allowedScope,
+        "repository:<namespace>/<repository or *>:<pull|push|pull,push>; ${claim} stands for a claim's value",
+      ),
       "what it gives",
       values.sameScope,
     ),
@@ -211,6 +214,26 @@ const grant = z
       ],
     }),
   );
+
+const scopes = (description: string) =>
+  listOf(
+    ruled(values.scope, "repository:<namespace>/<repository or *>:<pull|push|pull,push>"),
+    description,
+    values.sameScope,
+  );
+
+const denial = z.strictObject({
+  issuer: z.optional(z.string().check(z.describe("the name of a configured issuer; every caller when left out"))),
+  when: z.optional(
+    mapOf(
+      ruled(values.claimName, "a claim's name; dots lead into nested claims"),
+      condition,
+      "what the caller's claims must be, all of it; every caller of the issuer when left out",
+    ),
+  ),
+  registry: z.string().check(z.describe("the name of a configured registry")),
+  deny: scopes("what it denies, whatever grants give"),
+});
 
 const apiKey = z.strictObject({
   // Not echoed: what stands here by mistake may be the key itself.
@@ -246,6 +269,8 @@ export const ConfigFile = z
     registries: mapOf(name, registry, "the ACR Enterprise Edition instances, by name"),
     issuers: z.optional(mapOf(name, issuer, "who vouches for callers, by name")),
     grants: mapOf(name, grant, "who gets what, by name"),
+    denials: z.optional(mapOf(name, denial, "who does not get what, whatever grants give, by name")),
+    ceiling: z.optional(scopes("what no grant exceeds; no limit when left out")),
     api_keys: z.optional(mapOf(name, apiKey, "keys for scripts that have no identity, by name")),
     client_address: z.optional(
       z

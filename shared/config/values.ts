@@ -6,6 +6,7 @@
 
 import { isIPv4, isIPv6 } from "node:net";
 import { formatScope, parseScope, quote } from "../policy/scope.ts";
+import { isScopeTemplate, parseScopeTemplate } from "../policy/scope-template.ts";
 
 /** A value's complaint about itself, or nothing. */
 export type Rule = (value: string) => string | undefined;
@@ -18,6 +19,10 @@ const comparable: Rule = (value) => {
   if (value === "") return "is empty; write the value that the claim must have";
   if (CONTROL_CHARACTER.test(value)) return `${quote(value)} has a control character or line break in it; take it out`;
   if (value.trim() !== value) return `${quote(value)} begins or ends with white space; take it out`;
+  // To YAML they are part of the text.
+  if (/^[“”„‟‘’‚‛«»]|[“”„‟‘’‚‛«»]$/.test(value)) {
+    return `${quote(value)} has quotes typed by a word processor around it; write straight quotes (")`;
+  }
   return undefined;
 };
 
@@ -56,9 +61,16 @@ export const audience: Rule = (value) => {
     : undefined;
 };
 
-/** One scope of a grant. */
-export const allowedScope: Rule = (value) => {
+/** One scope, written out. */
+export const scope: Rule = (value) => {
   const parsed = parseScope(value);
+  return "problem" in parsed ? parsed.problem : undefined;
+};
+
+/** One scope of a grant: written out, or with a claim's value in it. */
+export const allowedScope: Rule = (value) => {
+  if (!isScopeTemplate(value)) return scope(value);
+  const parsed = parseScopeTemplate(value);
   return "problem" in parsed ? parsed.problem : undefined;
 };
 

@@ -45,6 +45,13 @@ export function holds(condition: Condition, claims: Claims): boolean {
   }
 }
 
+/** Whether the condition certainly does not hold: what cannot be compared may. For denials, which must not fail open. */
+export function fails(condition: Condition, claims: Claims): boolean {
+  const value = claimValue(claims, condition.claim);
+  const comparable = condition.kind === "contains" ? "list" : "value";
+  return (value.kind === "absent" || value.kind === comparable) && !holds(condition, claims);
+}
+
 /**
  * Finds a claim by its dotted name, own properties only. Names may themselves hold dots (`kubernetes.io`), so each way
  * of splitting is tried; a name that leads to two different places is unusable rather than a guess.

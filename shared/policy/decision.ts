@@ -3,9 +3,10 @@
  * Pure: no clock, no I/O, no environment. The order of the grants never changes the answer.
  */
 
-import { type ClaimValue, type Condition, claimValue, holds } from "./condition.ts";
-import { type Grant, LONGEST_LIFETIME_SECONDS, type Principal } from "./grant.ts";
-import { type Action, canonicalScopes, covers, type Scope } from "./scope.ts";
+import { type Claims, type ClaimValue, type Condition, claimValue, fails, holds } from "./condition.ts";
+import { type Denial, type Grant, LONGEST_LIFETIME_SECONDS, type Policy, type Principal } from "./grant.ts";
+import { type Action, canonicalScopes, covers, overlaps, type Scope } from "./scope.ts";
+import { instantiate } from "./scope-template.ts";
 
 /** What is asked for: scopes in one registry, or all that one grant gives. */
 export type RightsRequest =
@@ -43,7 +44,11 @@ export type DenyReason =
   /** The principal's own grants, if it has any, do not reach it, nor does any other of its issuer. */
   | { readonly kind: "scope"; readonly scope: Scope; readonly missing: Action; readonly matching: readonly Grant[] }
   /** Each scope is granted, but by grants of different roles; one credential has one role. */
-  | { readonly kind: "roles"; readonly matching: readonly Grant[] };
+  | { readonly kind: "roles"; readonly matching: readonly Grant[] }
+  /** Granted, and denied all the same. */
+  | { readonly kind: "denied"; readonly denial: Denial; readonly scope: Scope }
+  /** A claim's value made a grant give more than any may. */
+  | { readonly kind: "ceiling"; readonly scope: Scope };
 
 export interface NearMiss {
   readonly grant: Grant;
@@ -55,14 +60,14 @@ export interface NearMiss {
 }
 
 /** Decides one request. Never throws; an empty request is denied. */
-export function decide(principal: Principal, request: RightsRequest, grants: readonly Grant[]): Decision {
+export function decide(principal: Principal, request: RightsRequest, policy: Policy): Decision {
   const registry = "grant" in request ? request.grant.registry : request.registry;
-  const scopes = canonicalScopes("grant" in request ? request.grant.allow : request.scopes);
+  const scopes = scopesOf(request, principal.claims);
   if (scopes.length === 0) return deny({ kind: "nothing_requested" });
 
-  const candidates = ("grant" in request ? [request.grant] : grants).filter(
-    (grant) => grant.registry === registry && isHolder(principal, grant),
-  );
+  const candidates = ("grant" in request ? [request.grant] : policy.grants)
+    .filter((grant) => grant.registry === registry && isHolder(principal, grant))
+    .map((grant) => grantFor(grant, principal.claims));
   if (candidates.length === 0) return deny({ kind: "stranger" });
 
   const matching = candidates.filter((grant) => grant.when.every((condition) => holds(condition, principal.claims)));
@@ -75,10 +80,46 @@ export function decide(principal: Principal, request: RightsRequest, grants: rea
     ),
   );
   if (allowed !== undefined) {
+    const overruled = overrule(principal, registry, scopes, policy);
+    if (overruled !== undefined) return deny(overruled);
     const roleArn = (allowed.grants[0] as Grant).roleArn;
     return { outcome: "allow", ...allowed, rights: { registry, roleArn, scopes, creatable: allowed.creatable } };
   }
   return deny(whyNot(principal, scopes, candidates, matching.sort(byName)));
+}
+
+/** What is asked for, canonical; of a named grant all that it gives to a caller with these claims. */
+export function scopesOf(request: RightsRequest, claims: Claims): Scope[] {
+  return canonicalScopes("grant" in request ? grantFor(request.grant, claims).allow : request.scopes);
+}
+
+/** The grant as it is for a caller with these claims: variables filled in, and left out where a value is not fit. */
+export function grantFor(grant: Grant, claims: Claims): Grant {
+  const { allowFor = [] } = grant;
+  if (allowFor.length === 0) return grant;
+  return { ...grant, allow: [...grant.allow, ...allowFor.flatMap((template) => instantiate(template, claims) ?? [])] };
+}
+
+/** Why what grants give is denied all the same: by name, or for going beyond the ceiling. */
+function overrule(
+  principal: Principal,
+  registry: string,
+  scopes: readonly Scope[],
+  { denials, ceiling }: Policy,
+): DenyReason | undefined {
+  const applying = denials.filter(
+    (denial) =>
+      denial.registry === registry &&
+      (denial.issuer === undefined || ("issuer" in principal.source && denial.issuer === principal.source.issuer)) &&
+      !denial.when.some((condition) => fails(condition, principal.claims)),
+  );
+  for (const scope of scopes) {
+    const denial = applying.find(({ deny }) => deny.some((denied) => overlaps(denied, scope)));
+    if (denial !== undefined) return { kind: "denied", denial, scope };
+    const isWithin = (action: Action) => ceiling === undefined || ceiling.some((most) => covers(most, scope, action));
+    if (!scope.actions.every(isWithin)) return { kind: "ceiling", scope };
+  }
+  return undefined;
 }
 
 /** Whether the grant speaks of callers vouched for by this principal's source; its conditions are another matter. */

@@ -5,10 +5,10 @@
  */
 
 import { type ClaimValue, type Condition, claimValue, holds } from "./condition.ts";
-import { type Decision, decide, isHolder, type NearMiss, type RightsRequest } from "./decision.ts";
+import { type Decision, decide, grantFor, isHolder, type NearMiss, type RightsRequest, scopesOf } from "./decision.ts";
 import { explainDenial } from "./explanation.ts";
-import type { Grant, Principal } from "./grant.ts";
-import { canonicalScopes, covers, type Scope } from "./scope.ts";
+import type { Grant, Policy, Principal } from "./grant.ts";
+import { covers, type Scope } from "./scope.ts";
 import type { RegistryLocation } from "./session-policy.ts";
 import { type LifetimeWish, type Terms, termsOf } from "./terms.ts";
 
@@ -55,17 +55,19 @@ export interface Question extends LifetimeWish {
   /** The principal's whole name, for the words of a refusal. */
   readonly caller: string;
   readonly request: RightsRequest;
-  readonly grants: readonly Grant[];
+  readonly policy: Policy;
   readonly location: RegistryLocation;
 }
 
 /** Never throws but for a defect, as `termsOf` does. */
 export function explain(question: Question): Explanation {
-  const { principal, caller, request, grants, location } = question;
+  const { principal, caller, request, policy, location } = question;
   const registry = "grant" in request ? request.grant.registry : request.registry;
-  const scopes = canonicalScopes("grant" in request ? request.grant.allow : request.scopes);
-  const decision = decide(principal, request, grants);
-  const considered = ("grant" in request ? [request.grant] : grants).filter((grant) => isHolder(principal, grant));
+  const scopes = scopesOf(request, principal.claims);
+  const decision = decide(principal, request, policy);
+  const considered = ("grant" in request ? [request.grant] : policy.grants)
+    .filter((grant) => isHolder(principal, grant))
+    .map((grant) => grantFor(grant, principal.claims));
   const shared = {
     principal,
     registry,
@@ -103,7 +105,7 @@ function explainGrant(
     grant,
     isInRegistry: grant.registry === registry,
     matches: conditions.every((condition) => condition.holds),
-    decides: decision.outcome === "allow" && decision.grants.includes(grant),
+    decides: decision.outcome === "allow" && decision.grants.some(({ name }) => name === grant.name),
     conditions,
     covers: scopes.flatMap((scope) => {
       const actions = scope.actions.filter((action) => grant.allow.some((pattern) => covers(pattern, scope, action)));

@@ -5,10 +5,11 @@
  * The shape is a promise to scripts: docs/api.md, docs/cli.md. Fields are only ever added.
  */
 
-import { type ClaimValue, describeCondition } from "./condition.ts";
+import { type Claims, type ClaimValue, describeCondition } from "./condition.ts";
 import { isVouchedFor, type NearMiss } from "./decision.ts";
 import type { ConditionExplanation, Explanation, GrantExplanation } from "./explain.ts";
 import { formatScope } from "./scope.ts";
+import { instantiate } from "./scope-template.ts";
 import { LONGEST_SESSION_POLICY } from "./session-policy.ts";
 
 export interface ExplanationJson {
@@ -23,6 +24,8 @@ export interface ExplanationJson {
   readonly registry: string;
   readonly scope: readonly string[];
   readonly nearest?: NearMissJson;
+  /** What overrules the grants. */
+  readonly denial?: { readonly name: string; readonly line: number };
   readonly grants: readonly GrantJson[];
   /** From here on: of an allowed request. */
   readonly role_arn?: string;
@@ -51,6 +54,8 @@ export interface GrantJson {
   readonly conditions: readonly ConditionJson[];
   /** What it gives of what is asked for. */
   readonly covers: readonly string[];
+  /** Where it has scopes with a claim's value in them: what each becomes for this caller; `null` where the value is not fit. */
+  readonly variables?: readonly { readonly written: string; readonly scope: string | null }[];
 }
 
 export interface ConditionJson {
@@ -77,6 +82,7 @@ export function operatorView(explanation: Explanation): ExplanationJson {
     reason: true,
     grants: explanation.grants,
     expected: () => true,
+    variables: () => true,
     isNearestNamed: true,
   });
 }
@@ -88,6 +94,7 @@ export function callerView(explanation: Explanation): ExplanationJson {
     reason: !isStranger,
     grants: isStranger ? [] : grants.filter((one) => one.isInRegistry && (one.matches || meetsSome(one))),
     expected: (one, condition) => one.matches || meetsSome(one, condition),
+    variables: (one) => one.matches,
     isNearestNamed: nearest !== undefined && nearest.held > 0,
   });
 }
@@ -101,6 +108,7 @@ interface Disclosure {
   readonly reason: boolean;
   readonly grants: readonly GrantExplanation[];
   readonly expected: (grant: GrantExplanation, condition: ConditionExplanation) => boolean;
+  readonly variables: (grant: GrantExplanation) => boolean;
   readonly isNearestNamed: boolean;
 }
 
@@ -114,8 +122,12 @@ function view(explanation: Explanation, disclosure: Disclosure): ExplanationJson
     principal: { ...("issuer" in source ? { issuer: source.issuer } : { api_key: source.apiKey }), subject },
     registry,
     scope: scopes.map(formatScope),
+    ...denialJson(decision),
     ...(nearest === undefined ? {} : { nearest: nearMissJson(nearest, disclosure.isNearestNamed) }),
-    grants: disclosure.grants.map((one) => grantJson(one, (condition) => disclosure.expected(one, condition))),
+    grants: disclosure.grants.map((one) => ({
+      ...grantJson(one, (condition) => disclosure.expected(one, condition)),
+      ...(disclosure.variables(one) ? variablesJson(one, principal.claims) : {}),
+    })),
     ...(decision.outcome === "allow" && terms !== undefined
       ? {
           role_arn: decision.rights.roleArn,
@@ -124,6 +136,12 @@ function view(explanation: Explanation, disclosure: Disclosure): ExplanationJson
         }
       : {}),
   };
+}
+
+function denialJson(decision: Explanation["decision"]): Pick<ExplanationJson, "denial"> {
+  if (decision.outcome === "allow" || decision.reason.kind !== "denied") return {};
+  const { name, line } = decision.reason.denial;
+  return { denial: { name, line } };
 }
 
 function nearMissJson({ grant, failed, actual }: NearMiss, isNamed: boolean): NearMissJson {
@@ -152,6 +170,16 @@ function grantJson(one: GrantExplanation, isExpectedShown: (condition: Condition
       ...(isExpectedShown(condition) ? { expected: describeCondition(condition.condition) } : {}),
     })),
     covers: covers.map(formatScope),
+  };
+}
+
+function variablesJson({ grant: { allowFor = [] } }: GrantExplanation, claims: Claims): Pick<GrantJson, "variables"> {
+  if (allowFor.length === 0) return {};
+  return {
+    variables: allowFor.map((template) => {
+      const scope = instantiate(template, claims);
+      return { written: template.text, scope: scope === undefined ? null : formatScope(scope) };
+    }),
   };
 }
 

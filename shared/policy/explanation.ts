@@ -14,7 +14,7 @@ import { formatScope, quote } from "./scope.ts";
 export function explainDenial(reason: DenyReason, principal: string): string {
   switch (reason.kind) {
     case "nothing_requested":
-      return "nothing was asked for, and that never means everything; send scope or grant";
+      return "what was asked for comes to nothing, and that never means everything; send scope, or a grant whose claims are fit for names";
     case "stranger":
       return "the request was refused";
     case "condition": {
@@ -32,6 +32,10 @@ export function explainDenial(reason: DenyReason, principal: string): string {
       const allowed = matching.map((grant) => `${grant.name} (${grant.allow.map(formatScope).join(" ")})`).join(", ");
       return `no grant of ${principal} allows ${missing} on ${scope.namespace}/${scope.repository}; what it has: ${allowed}`;
     }
+    case "denied":
+      return `${formatScope(reason.scope)} is granted, but ${reason.denial.name} denies it (${reason.denial.deny.map(formatScope).join(" ")}); ask without what it denies`;
+    case "ceiling":
+      return `${formatScope(reason.scope)} is beyond the ceiling that no grant exceeds`;
     case "roles": {
       const roles = [...new Set(reason.matching.map((grant) => `${grant.name} (${grant.roleArn})`))].join(", ");
       return `the scopes are granted only under different roles, and one credential has one role; ask for them separately: ${roles}`;

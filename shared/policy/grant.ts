@@ -2,6 +2,7 @@
 
 import type { Condition } from "./condition.ts";
 import type { Scope } from "./scope.ts";
+import type { ScopeTemplate } from "./scope-template.ts";
 
 export interface Grant {
   readonly name: string;
@@ -11,8 +12,10 @@ export interface Grant {
   readonly when: readonly Condition[];
   /** Name of a configured registry. */
   readonly registry: string;
-  /** Never empty. */
+  /** Never empty together with `allowFor`. */
   readonly allow: readonly Scope[];
+  /** Those with a claim's value in them. */
+  readonly allowFor?: readonly ScopeTemplate[];
   readonly roleArn: string;
   /** 900 to 3,600: STS's least, and the broker's most. */
   readonly maxTtlSeconds: number;
@@ -20,6 +23,27 @@ export interface Grant {
   readonly createRepository: boolean;
   /** Where it stands in the configuration file, for whoever must change it; counted from 1. */
   readonly line: number;
+}
+
+/** What nobody gets, or nobody of some callers, whatever grants say. */
+export interface Denial {
+  readonly name: string;
+  /** Of all issuers and API keys where it is left out. */
+  readonly issuer?: string;
+  /** All must hold, or not be known to fail. Empty: for all callers. */
+  readonly when: readonly Condition[];
+  readonly registry: string;
+  /** Never empty. */
+  readonly deny: readonly Scope[];
+  readonly line: number;
+}
+
+/** Everything that a decision rests on. */
+export interface Policy {
+  readonly grants: readonly Grant[];
+  readonly denials: readonly Denial[];
+  /** What no grant exceeds; no limit where it is left out. */
+  readonly ceiling?: readonly Scope[];
 }
 
 /**

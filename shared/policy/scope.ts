@@ -116,6 +116,15 @@ export function covers(pattern: Scope, scope: Scope, action: Action): boolean {
   );
 }
 
+/** Whether the two have an action on a repository in common. */
+export function overlaps(a: Scope, b: Scope): boolean {
+  return (
+    a.namespace === b.namespace &&
+    (a.repository === "*" || b.repository === "*" || a.repository === b.repository) &&
+    a.actions.some((action) => b.actions.includes(action))
+  );
+}
+
 /** A caller's text as it may stand in a message: JSON-quoted, so control characters show, and cut at 100 characters. */
 export function quote(text: string): string {
   return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);

@@ -6,6 +6,13 @@ import type { ExplanationJson } from "../../shared/policy/explanation-view.ts";
 import { type Issuer, startIssuer } from "../sandbox/issuer.ts";
 import { type Answer, AUDIENCE, type Harness, policy, read, startHarness } from "./harness.ts";
 
+/** A grant for a thousand teams, a denial, and a ceiling. */
+const LIMITS = `  teams: { issuer: ci, when: { sub: team }, registry: prod, allow: ["repository:\${team}/*:pull"], role_arn: "acs:ram::1234567890123456:role/acr-web", max_ttl: 900 }
+denials:
+  sealed: { registry: prod, deny: ["repository:web/sealed:pull,push"] }
+ceiling: ["repository:web/*:pull,push", "repository:base/*:pull"]
+`;
+
 let h: Harness;
 /** An issuer that is trusted, and that no grant speaks of. */
 let strange: Issuer;
@@ -15,6 +22,7 @@ beforeAll(async () => {
     policy: (cloudUrl, issuerUrl) =>
       policy(cloudUrl, issuerUrl)
         .replace(`issuer: "${issuerUrl}"`, `issuer: "${issuerUrl}", replay: once`)
+        .replace("alibaba:", `${LIMITS}alibaba:`)
         .replace("issuers:", `issuers:\n  strange: { provider: generic, issuer: "${strange.url}" }`),
   });
 });
@@ -140,7 +148,8 @@ describe("explaining", () => {
 test("explain agrees with token, whoever asks for whatever", async () => {
   const seen = new Set<string>();
   const wishes = fc.record({
-    sub: fc.constantFrom("job", "job", "other", "sharer"),
+    sub: fc.constantFrom("job", "job", "other", "sharer", "team"),
+    team: fc.constantFrom("web", "vault", "web/*"),
     ref: fc.constantFrom("refs/heads/main", "refs/heads/evil"),
     registry: fc.constantFrom("prod", "prod", "prod", "nope", undefined),
     scope: fc.uniqueArray(
@@ -152,6 +161,7 @@ test("explain agrees with token, whoever asks for whatever", async () => {
         "repository:base/*:pull",
         "repository:base/alpine:push",
         "repository:vault/app:pull",
+        "repository:web/sealed:pull",
         "repository:web:pull",
       ),
       { maxLength: 2 },
@@ -159,15 +169,29 @@ test("explain agrees with token, whoever asks for whatever", async () => {
     ttl: fc.constantFrom(undefined, 900, 3600),
     min_ttl: fc.constantFrom(undefined, 60, 1700),
   });
+  type Wish = typeof wishes extends fc.Arbitrary<infer One> ? One : never;
+  const asks = { sub: "team", ref: "refs/heads/main", registry: "prod", ttl: undefined, min_ttl: undefined } as const;
+  // One of each kind of answer, that none be left to chance.
+  const examples: [Wish][] = [
+    [{ ...asks, team: "vault", scope: ["repository:vault/app:pull"] }],
+    [{ ...asks, team: "web", scope: ["repository:web/sealed:pull"] }],
+    [{ ...asks, team: "web", scope: ["repository:web/app:pull"] }],
+    [{ ...asks, team: "web", scope: ["repository:vault/app:pull"] }],
+    [{ ...asks, team: "web", scope: ["repository:web:pull"] }],
+    [{ ...asks, sub: "job", ref: "refs/heads/evil", team: "web", scope: ["repository:web/app:pull,push"] }],
+    [{ ...asks, team: "web", scope: [] }],
+    [{ ...asks, registry: "nope", team: "web", scope: ["repository:web/app:pull"] }],
+  ];
   await fc.assert(
-    fc.asyncProperty(wishes, async ({ sub, ref, ...fields }) => {
-      const claims = { sub, ref };
+    fc.asyncProperty(wishes, async ({ sub, ref, team, ...fields }) => {
+      const claims = { sub, ref, team };
       const [explanation, token] = [
         await explained(fields, await h.mint(claims)),
         await h.ask(fields, await h.mint(claims)),
       ];
       const [said, did] = [await either(explanation), await either(token)];
       seen.add(did.code ?? "issued");
+      seen.add(said.reason ?? "");
       expect(said.code).toBe(did.code);
       expect(said.detail).toBe(did.detail);
       if (token.status !== 200) return;
@@ -176,9 +200,10 @@ test("explain agrees with token, whoever asks for whatever", async () => {
       expect(deciding.map(({ name }) => name).sort()).toEqual(did.grants);
       expect(did.expires_in).toBeLessThanOrEqual(said.lifetime?.seconds ?? 0);
     }),
-    { numRuns: 120 },
+    { numRuns: 150, examples },
   );
-  expect([...seen].sort()).toEqual(["access_denied", "invalid_request", "invalid_scope", "issued", "unknown_registry"]);
+  const codes = ["access_denied", "invalid_request", "invalid_scope", "issued", "unknown_registry"];
+  for (const one of [...codes, "condition", "scope", "denied", "ceiling"]) expect(seen).toContain(one);
 });
 
 describe("whoami", () => {
@@ -200,6 +225,11 @@ describe("whoami", () => {
     const text = await (await whoami(await h.mint({ sub: "job", ref: "refs/heads/evil" }))).text();
     expect(text).toContain("base-pull");
     expect(text).not.toMatch(/web-main|refs\/heads\/main|sharing/);
+  });
+
+  test("shows a grant as it is for this caller", async () => {
+    const { grants } = (await (await whoami(await h.mint({ sub: "team", team: "web" }))).json()) as Whoami;
+    expect(grants).toMatchObject([{ name: "teams", scope: ["repository:web/*:pull"] }]);
   });
 
   test("needs an identity", async () => {

@@ -20,7 +20,7 @@ describe("a policy that loads", () => {
   test("is answered with its digest and counts, and exit code 0", () => {
     const { code, out, told } = acrBroker(["check", "broker.yaml"]);
     expect({ code, told }).toEqual({ code: 0, told: "" });
-    expect(out).toContain("broker.yaml: loads: 1 registry, 2 issuers, 3 grants, 0 API keys\n");
+    expect(out).toContain("broker.yaml: loads: 1 registry, 2 issuers, 3 grants, 0 denials, 0 API keys\n");
     expect(out).toContain(`policy digest ${digest}\n`);
   });
 
@@ -42,7 +42,7 @@ describe("a policy that loads", () => {
       file: "broker.yaml",
       loads: true,
       policy_digest: digest,
-      counts: { registries: 1, issuers: 2, grants: 3, api_keys: 0 },
+      counts: { registries: 1, issuers: 2, grants: 3, denials: 0, api_keys: 0 },
     });
   });
 });

@@ -162,6 +162,10 @@ describe("a token in the place of claims", () => {
     }
   });
 
+  test("a claim that merely begins like one is a claim", () => {
+    expect(explain({ ...main, repository: "acme/abk_tools", actor: "eyJ" }, ...PUSH).code).toBe(0);
+  });
+
   test("the way it is told leads to claims that work", () => {
     const { told } = acrBroker(["explain", "--claims", "-"], { input: token });
     const command = told.split("\n").find((line) => line.includes("cut -d.")) as string;

@@ -224,6 +224,18 @@ const ROWS: Record<string, Row[]> = {
     ['"123456"', '"123\\u0000456"', "27:22", "has a control character or line break"],
     ["      repository_id:", '      "repository_*":', "27:7", "write the one claim that is meant"],
   ],
+  "slips of the pen": [
+    ['ref: { any_of: [refs/heads/main, refs/heads/release] }', "ref: “refs/heads/main”", "28:12", "typed by a word processor"],
+    ["refs/heads/main,", "‘refs/heads/main’,", "28:23", "write straight quotes"],
+    ['"prod-*"', "“prod-*”", "29:28", "write straight quotes"],
+    ['{ glob: "prod-*" }', "{ contains: ‘prod’ }", "29:32", "write straight quotes"],
+    ['"123456"', "“123456”", "27:22", "write straight quotes"],
+    ['"123456"', "acme/web", "27:22", '"acme/web" is no number, and repository_id always is one; to get it: gh api repos/OWNER/NAME --jq .id'],
+    ['repository_id: "123456"', 'repository_owner_id: { any_of: ["1", acme] }', "27:44", "gh api users/OWNER --jq .id"],
+    ["environment: {", "actor_id: {", "29:25", "gh api users/LOGIN --jq .id"],
+    ["create_repository: false", "create_repository: true\n  pulls: { api_key: nightly, registry: prod, allow: [\"repository:web/*:pull\"], role_arn: \"acs:ram::1234567890123456:role/acr-web\", max_ttl: 900, create_repository: true }", "35:\\d+", "adds nothing: a repository is made by its first push"],
+    ["repository:tools/*:pull", "repository:cri-abc123/tools:pull", "38:13", "has the instance cri-abc123 where the namespace stands"],
+  ],
   "grants that strangers would also have": [
     ['      repository_id: "123456"\n', "", "26:5", "(ref, environment); name repository_id or repository_owner_id"],
     ['repository_id: "123456"', "repository_visibility: public", "26:5", "rests only on what any caller"],
@@ -272,6 +284,36 @@ const ROWS: Record<string, Row[]> = {
   ],
 };
 
+const SHORT = {
+  gitlab: "https://gitlab.example.com",
+  "azure-devops": "https://vstoken.dev.azure.com/0123",
+};
+test.each([
+  ["gitlab", "namespace_id: acme", "glab api namespaces/GROUP, its id"],
+  ["gitlab", 'project_id: "42", user_id: root', "glab api users?username=LOGIN, its id"],
+  ["azure-devops", "def_id: web", "az pipelines show --name NAME --query id"],
+] as const)("of %s %s stops the start: %s", (provider, when, says) => {
+  const text = GOOD.replace(
+    "issuers:\n",
+    `issuers:\n  here: { provider: ${provider}, issuer: "${SHORT[provider]}" }\n`,
+  );
+  const problems = (rest: string) => problemsOf(text.replace(WEB_MAIN, `    issuer: here\n    when: { ${rest} }\n`));
+  expect(problems(when).map(({ message }) => message)).toEqual([expect.stringContaining(says)]);
+  expect(problems(when.replace(/[a-z]+$/, '"7"'))).toEqual([]);
+});
+
+test("what a slip is in a grant is one in a denial and in the ceiling", () => {
+  const rest = `denials:
+  x: { issuer: github, when: { repository_id: web }, registry: prod, deny: ["repository:cri-abc123/web:push"] }
+ceiling: ["repository:web/*:pull,push", "repository:base/*:pull", "repository:tools/*:pull", "repository:cri-abc123/*:pull"]
+`;
+  expect(problemsOf(GOOD + rest).map(({ message }) => message.split(";")[0])).toEqual([
+    'denials.x.when.repository_id: "web" is no number, and repository_id always is one',
+    "denials.x.deny[0]: has the instance cri-abc123 where the namespace stands",
+    "ceiling[3]: has the instance cri-abc123 where the namespace stands",
+  ]);
+});
+
 const LOOSE =
   '      repository_id: "123456"\n      ref: { any_of: [refs/heads/main, refs/heads/release] }\n      environment: { glob: "prod-*" }\n';
 for (const [condition, why] of [
@@ -313,6 +355,79 @@ describe("what a reviewer would not see", () => {
 
   test("line ends of Windows and a byte order mark are no such thing", () => {
     expect(problemsOf(`\ufeff${GOOD.replaceAll("\n", "\r\n")}`)).toEqual([]);
+  });
+});
+
+describe("variables, denials and the ceiling", () => {
+  const ALLOW = '["repository:web/*:pull,push", "repository:base/*:pull"]';
+  const TOP = "alibaba:\n  sts";
+  test.each([
+    [
+      ALLOW,
+      '["repository:${ref}/*:pull"]',
+      "grants.web-main.allow[0]: takes its namespace from ref, which a caller can choose",
+    ],
+    [
+      ALLOW,
+      '["repository:web/$app:pull"]',
+      'grants.web-main.allow[0]: "repository:web/$app:pull" has a $ or a brace in it',
+    ],
+    [
+      '["repository:tools/*:pull"]',
+      '["repository:${team}/*:pull"]',
+      "grants.nightly-pull.allow[0]: has a variable, and the holder of an API key has no claims",
+    ],
+    [TOP, `ceiling: ["repository:web/*:pull,push"]\n${TOP}`, "grants.web-main.allow[1]: is beyond the ceiling"],
+    [TOP, `ceiling: []\n${TOP}`, "ceiling: is an empty list"],
+    [TOP, `ceiling: ["repository:\${team}/*:pull"]\n${TOP}`, "ceiling[0]:"],
+    [TOP, `denials: {}\n${TOP}`, "denials: is an empty map"],
+    [TOP, `denials: { x: { registry: prod, deny: [] } }\n${TOP}`, "denials.x.deny: is an empty list"],
+    [TOP, `denials: { x: { registry: prod } }\n${TOP}`, "denials.x.deny: is missing"],
+    [TOP, `denials: { x: { deny: ["repository:web/a:push"] } }\n${TOP}`, "denials.x.registry: is missing"],
+    [
+      TOP,
+      `denials: { x: { registry: prdo, deny: ["repository:web/a:push"] } }\n${TOP}`,
+      'denials.x.registry: "prdo" is not in registries',
+    ],
+    [
+      TOP,
+      `denials: { x: { issuer: gitbub, registry: prod, deny: ["repository:web/a:push"] } }\n${TOP}`,
+      'denials.x.issuer: "gitbub" is not in issuers',
+    ],
+    [
+      TOP,
+      `denials: { x: { when: { ref: main }, registry: prod, deny: ["repository:web/a:push"] } }\n${TOP}`,
+      "denials.x.when: stands without issuer",
+    ],
+  ])("%s → %s", (replaced, by, says) => {
+    expect(GOOD.split(replaced), "must stand once in the good one").toHaveLength(2);
+    expect(problemsOf(GOOD.replace(replaced, () => by)).map(({ message }) => message)).toEqual(
+      expect.arrayContaining([expect.stringContaining(says)]),
+    );
+  });
+
+  test("load as they are written, and count in the digest", () => {
+    const load = (text: string) => parseConfig(text, { file: "broker.yaml", readFile });
+    const plain = load(GOOD);
+    const denied = load(
+      GOOD.replace(TOP, `denials: { frozen: { registry: prod, deny: ["repository:web/legacy:push"] } }\n${TOP}`),
+    );
+    expect(denied.denials).toMatchObject([
+      { name: "frozen", when: [], deny: [{ namespace: "web", repository: "legacy" }], line: expect.any(Number) },
+    ]);
+    const ceiled = load(
+      GOOD.replace(
+        TOP,
+        `ceiling: ["repository:web/*:pull,push", "repository:base/*:pull", "repository:tools/*:pull"]\n${TOP}`,
+      ),
+    );
+    expect(ceiled.ceiling).toHaveLength(3);
+    const templated = load(GOOD.replace(ALLOW, '["repository:team-${repository_owner_id}/*:pull"]'));
+    expect(templated.grants[0]).toMatchObject({
+      allow: [],
+      allowFor: [{ text: "repository:team-${repository_owner_id}/*:pull" }],
+    });
+    expect(new Set([plain, denied, ceiled, templated].map(({ digest }) => digest)).size).toBe(4);
   });
 });
 

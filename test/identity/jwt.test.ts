@@ -36,6 +36,7 @@ function broker(...issuers: OidcIssuer[]): Identity {
     issuers: new Map(issuers.map((issuer) => [issuer.name, issuer])),
     apiKeys: new Map(),
     grants: [],
+    denials: [],
     alibaba: {},
     digest: "sha256:0",
   };

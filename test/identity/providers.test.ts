@@ -89,7 +89,7 @@ async function ask(provider: OidcProvider, claims: Record<string, unknown>, head
     .setProtectedHeader({ alg: "RS256", kid: "k1", ...header })
     .sign(key);
   const principal = await callers.identify(`Bearer ${token}`);
-  return decide(principal, { registry: "prod", scopes: [scope("repository:web/app:push")] }, config.grants).outcome;
+  return decide(principal, { registry: "prod", scopes: [scope("repository:web/app:push")] }, config).outcome;
 }
 
 describe.each(Object.keys(PROVIDERS) as OidcProvider[])("%s", (provider) => {

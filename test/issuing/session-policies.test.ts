@@ -76,6 +76,7 @@ test("every AssumeRole has a policy of at most 2,048 characters that gives exact
       issuers: new Map(),
       apiKeys: new Map(),
       grants: [],
+      denials: [],
       alibaba: { stsEndpoint: cloud.url, crEndpoint: cloud.url },
       digest: "sha256:0",
     },

@@ -4,14 +4,14 @@ import { type Decision, type DenyReason, decide } from "../../shared/policy/deci
 import { explainDenial } from "../../shared/policy/explanation.ts";
 import type { Grant } from "../../shared/policy/grant.ts";
 import { formatScope } from "../../shared/policy/scope.ts";
-import { caller, grant, scope, when } from "./grants.ts";
+import { caller, grant, policy, scope, when } from "./grants.ts";
 
 const web = grant("web", { allow: [scope("repository:web/*:pull,push")] });
 const base = grant("base", { allow: [scope("repository:base/*:pull")], maxTtlSeconds: 900 });
 const me = caller({ repository_id: "1" });
 
 function ask(texts: string[], grants: readonly Grant[], principal = me): Decision {
-  return decide(principal, { registry: "prod", scopes: texts.map(scope) }, grants);
+  return decide(principal, { registry: "prod", scopes: texts.map(scope) }, policy(grants));
 }
 
 function reason(decision: Decision): DenyReason {
@@ -31,7 +31,7 @@ describe("allowing", () => {
   });
 
   test("a named grant gives all of itself and nothing of others", () => {
-    const decision = decide(me, { grant: base }, [web, base]);
+    const decision = decide(me, { grant: base }, policy([web, base]));
     expect(decision.outcome === "allow" && decision.rights.scopes.map(formatScope)).toEqual(["repository:base/*:pull"]);
   });
 
@@ -185,7 +185,7 @@ describe("for all policies", () => {
     fc.assert(
       fc.property(randomCaller, randomScopes, randomGrants, (who, scopes, grants) => {
         const request = { registry: "prod", scopes };
-        expect(decide(who, request, [...grants].reverse())).toEqual(decide(who, request, grants));
+        expect(decide(who, request, policy([...grants].reverse()))).toEqual(decide(who, request, policy(grants)));
       }),
     );
   });
@@ -197,8 +197,8 @@ describe("for all policies", () => {
           at === index % grants.length ? { ...one, when: [...one.when, ...when({ z: value })] } : one,
         );
         const request = { registry: "prod", scopes };
-        if (decide(who, request, grants).outcome === "deny")
-          expect(decide(who, request, narrower).outcome).toBe("deny");
+        if (decide(who, request, policy(grants)).outcome === "deny")
+          expect(decide(who, request, policy(narrower)).outcome).toBe("deny");
       }),
     );
   });
@@ -207,7 +207,7 @@ describe("for all policies", () => {
     let allowed = 0;
     fc.assert(
       fc.property(randomCaller, randomScopes, randomGrants, (who, scopes, grants) => {
-        const decision = decide(who, { registry: "prod", scopes }, grants);
+        const decision = decide(who, { registry: "prod", scopes }, policy(grants));
         if (decision.outcome === "deny") return;
         allowed++;
         const matching = grants.filter(

@@ -5,8 +5,15 @@ import { describe, expect, test } from "vitest";
 import { decide } from "../../shared/policy/decision.ts";
 import { type Explanation, explain } from "../../shared/policy/explain.ts";
 import { callerView, operatorView } from "../../shared/policy/explanation-view.ts";
-import type { Grant, Principal } from "../../shared/policy/grant.ts";
-import { caller, grant, scope, when } from "./grants.ts";
+import type { Denial, Grant, Policy, Principal } from "../../shared/policy/grant.ts";
+import { parseScopeTemplate, type ScopeTemplate } from "../../shared/policy/scope-template.ts";
+import { caller, grant, policy as policyOf, scope, when } from "./grants.ts";
+
+function template(text: string): ScopeTemplate {
+  const parsed = parseScopeTemplate(text);
+  if ("problem" in parsed) throw new Error(parsed.problem);
+  return parsed.template;
+}
 
 const location = { region: "cn-hangzhou", accountId: "1234567890123456", instanceId: "cri-abc123" };
 const web = grant("web", {
@@ -18,9 +25,14 @@ const base = grant("base", { allow: [scope("repository:base/*:pull")], maxTtlSec
 const gitlab = grant("gitlab", { holder: { issuer: "gitlab" }, allow: [scope("repository:web/*:pull")] });
 const policy = [web, base, gitlab];
 
-function ask(texts: string[], principal: Principal, grants: readonly Grant[] = policy): Explanation {
+function ask(
+  texts: string[],
+  principal: Principal,
+  grants: readonly Grant[] = policy,
+  limits: Partial<Policy> = {},
+): Explanation {
   const request = { registry: "prod", scopes: texts.map(scope) };
-  return explain({ principal, caller: "github:me", request, grants, location });
+  return explain({ principal, caller: "github:me", request, policy: policyOf(grants, limits), location });
 }
 
 const main = caller({ repository_id: "1", ref: "refs/heads/main" });
@@ -59,7 +71,7 @@ describe("an allowed request", () => {
 
   test("lives as long as is wished, within what is granted", () => {
     const request = { registry: "prod", scopes: [scope("repository:web/app:pull")] };
-    const question = { principal: main, caller: "", request, grants: policy, location };
+    const question = { principal: main, caller: "", request, policy: policyOf(policy), location };
     expect(operatorView(explain({ ...question, ttlSeconds: 1000 })).lifetime).toEqual({ seconds: 1000, max_ttl: 1800 });
     expect(operatorView(explain({ ...question, minTtlSeconds: 1900 }))).toMatchObject({
       outcome: "allow",
@@ -100,9 +112,58 @@ describe("a denied request", () => {
 
   test("for a named grant is about that grant alone", () => {
     const { grants } = operatorView(
-      explain({ principal: evil, caller: "", request: { grant: web }, grants: policy, location }),
+      explain({
+        principal: evil,
+        caller: "",
+        request: { grant: web },
+        policy: policyOf(policy),
+        location,
+      }),
     );
     expect(grants.map(({ name }) => name)).toEqual(["web"]);
+  });
+});
+
+describe("a policy with denials, a ceiling and variables", () => {
+  const team = grant("team", {
+    allow: [],
+    allowFor: [template("repository:${team}/*:pull,push"), template("repository:base/${other}:pull")],
+    line: 30,
+  });
+
+  test("a denial that overrules a grant is named with its line", () => {
+    const denial: Denial = {
+      name: "no-vault",
+      when: [],
+      registry: "prod",
+      deny: [scope("repository:web/vault:pull")],
+      line: 40,
+    };
+    const view = callerView(ask(["repository:web/vault:pull"], main, policy, { denials: [denial] }));
+    expect(view).toMatchObject({ outcome: "deny", reason: "denied", denial: { name: "no-vault", line: 40 } });
+    expect(view.grants[0]).toMatchObject({ name: "web", matches: true, decides: false });
+  });
+
+  test("so is the ceiling", () => {
+    const view = callerView(
+      ask(["repository:web/app:push"], main, policy, { ceiling: [scope("repository:web/*:pull")] }),
+    );
+    expect(view).toMatchObject({ outcome: "deny", code: "access_denied", reason: "ceiling" });
+  });
+
+  test("a variable shows what it became for this caller, or that its claim is not fit for a name", () => {
+    const asking = (value: string) =>
+      operatorView(ask(["repository:web/app:push"], caller({ repository_id: "1", team: value }), [team]));
+    expect(asking("web")).toMatchObject({ outcome: "allow" });
+    expect(asking("web").grants[0]).toMatchObject({
+      decides: true,
+      covers: ["repository:web/app:push"],
+      variables: [
+        { written: "repository:${team}/*:pull,push", scope: "repository:web/*:pull,push" },
+        { written: "repository:base/${other}:pull", scope: null },
+      ],
+    });
+    expect(asking("web/*").grants[0]).toMatchObject({ covers: [], variables: [{ scope: null }, { scope: null }] });
   });
 });
 
@@ -201,7 +262,7 @@ describe("for all policies and callers", () => {
     fc.assert(
       fc.property(random, (facts) => {
         const { grants, principal, explanation, scopes } = build(facts);
-        expect(explanation.decision).toEqual(decide(principal, { registry: "prod", scopes }, grants));
+        expect(explanation.decision).toEqual(decide(principal, { registry: "prod", scopes }, policyOf(grants)));
         const view = operatorView(explanation);
         expect(view.code === undefined).toBe(view.outcome === "allow");
         expect(callerView(explanation).outcome).toBe(view.outcome);

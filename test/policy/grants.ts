@@ -1,7 +1,7 @@
 /** Short ways to write grants and principals in tests. */
 
 import type { Condition } from "../../shared/policy/condition.ts";
-import type { Grant, Principal } from "../../shared/policy/grant.ts";
+import type { Grant, Policy, Principal } from "../../shared/policy/grant.ts";
 import { parseScope, type Scope } from "../../shared/policy/scope.ts";
 
 export function scope(text: string): Scope {
@@ -25,6 +25,11 @@ export function grant(name: string, facts: Partial<Grant> & { allow: readonly Sc
     line: 1,
     ...facts,
   };
+}
+
+/** Grants alone: nothing denied, no ceiling. */
+export function policy(grants: readonly Grant[], rest: Partial<Policy> = {}): Policy {
+  return { grants, denials: [], ...rest };
 }
 
 export function caller(claims: Record<string, unknown>, issuer = "github"): Principal {

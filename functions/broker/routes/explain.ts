@@ -34,7 +34,7 @@ export function explainRoute({ config, identity, log }: ExplainRouteParts): Hand
       principal,
       caller: principalName(principal),
       request,
-      grants: config.grants,
+      policy: config,
       location: config.registries.get(registry) as Registry,
       ttlSeconds,
       minTtlSeconds,

@@ -38,7 +38,7 @@ export function tokenRoute(parts: TokenRouteParts): Handler<{ Variables: BrokerV
     const principal = await identity.identify(c.req.header("authorization"), c.var.clientAddress);
     const request = tokenRequest(c.req.raw, body);
     const wanted = rightsRequest(request, principal, config);
-    const decision = decide(principal, wanted, config.grants);
+    const decision = decide(principal, wanted, config);
     const audit = decisionEvent(requestId, principal, wanted, decision, config.digest);
     if (decision.outcome === "deny") {
       log(audit);
