@@ -5,6 +5,7 @@
 
 import { type Claims, type ClaimValue, type Condition, claimValue, fails, holds } from "./condition.ts";
 import { type Denial, type Grant, LONGEST_LIFETIME_SECONDS, type Policy, type Principal } from "./grant.ts";
+import { type GrantIndex, grantIndex } from "./grant-index.ts";
 import { type Action, canonicalScopes, covers, overlaps, type Scope } from "./scope.ts";
 import { instantiate } from "./scope-template.ts";
 
@@ -65,12 +66,13 @@ export function decide(principal: Principal, request: RightsRequest, policy: Pol
   const scopes = scopesOf(request, principal.claims);
   if (scopes.length === 0) return deny({ kind: "nothing_requested" });
 
-  const candidates = ("grant" in request ? [request.grant] : policy.grants)
-    .filter((grant) => grant.registry === registry && isHolder(principal, grant))
-    .map((grant) => grantFor(grant, principal.claims));
-  if (candidates.length === 0) return deny({ kind: "stranger" });
+  const index = grantIndex("grant" in request ? [request.grant] : policy.grants);
+  if (index.isStranger(principal, registry)) return deny({ kind: "stranger" });
 
-  const matching = candidates.filter((grant) => grant.when.every((condition) => holds(condition, principal.claims)));
+  const matching = index
+    .possible(principal, registry)
+    .filter((grant) => grant.when.every((condition) => holds(condition, principal.claims)))
+    .map((grant) => grantFor(grant, principal.claims));
   const allowed = bestOf(
     [...new Set(matching.map((grant) => grant.roleArn))].map((roleArn) =>
       cover(
@@ -85,7 +87,7 @@ export function decide(principal: Principal, request: RightsRequest, policy: Pol
     const roleArn = (allowed.grants[0] as Grant).roleArn;
     return { outcome: "allow", ...allowed, rights: { registry, roleArn, scopes, creatable: allowed.creatable } };
   }
-  return deny(whyNot(principal, scopes, candidates, matching.sort(byName)));
+  return deny(whyNot(principal, registry, scopes, index, matching.sort(byName)));
 }
 
 /** What is asked for, canonical; of a named grant all that it gives to a caller with these claims. */
@@ -180,14 +182,18 @@ function deny(reason: DenyReason): Decision {
 
 function whyNot(
   principal: Principal,
+  registry: string,
   scopes: readonly Scope[],
-  candidates: readonly Grant[],
+  index: GrantIndex,
   matching: readonly Grant[],
 ): DenyReason {
   for (const scope of scopes) {
     for (const missing of scope.actions) {
       if (matching.some((grant) => gives(grant, scope, missing))) continue;
-      const others = candidates.filter((grant) => !matching.includes(grant));
+      // Those that match have no condition that fails, and so are no misses.
+      const others = index
+        .giving(principal, registry, scope.namespace)
+        .map((grant) => grantFor(grant, principal.claims));
       const nearest = nearestMiss(
         principal,
         others.filter((grant) => gives(grant, scope, missing)),

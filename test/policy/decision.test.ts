@@ -1,8 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { holds } from "../../shared/policy/condition.ts";
 import { type Decision, type DenyReason, decide } from "../../shared/policy/decision.ts";
 import { explainDenial } from "../../shared/policy/explanation.ts";
 import type { Grant } from "../../shared/policy/grant.ts";
+import { grantIndex } from "../../shared/policy/grant-index.ts";
 import { formatScope } from "../../shared/policy/scope.ts";
 import { caller, grant, policy, scope, when } from "./grants.ts";
 
@@ -241,5 +243,20 @@ describe("for all policies", () => {
       { numRuns: 2000 },
     );
     expect(allowed).toBeGreaterThan(20);
+  });
+
+  test("the index leaves out nothing that matters", () => {
+    fc.assert(
+      fc.property(randomCaller, name, randomGrants, (who, namespace, grants) => {
+        const index = grantIndex(grants);
+        const matches = (one: Grant) => one.when.every((condition) => holds(condition, who.claims));
+        expect(index.possible(who, "prod")).toEqual(expect.arrayContaining(grants.filter(matches)));
+        const gives = (one: Grant) => one.allow.some((pattern) => pattern.namespace === namespace);
+        expect(index.giving(who, "prod", namespace)).toEqual(expect.arrayContaining(grants.filter(gives)));
+        expect(index.isStranger(who, "prod")).toBe(grants.length === 0);
+        expect(index.isStranger({ ...who, source: { issuer: "other" } }, "prod")).toBe(true);
+        expect(index.isStranger(who, "staging")).toBe(true);
+      }),
+    );
   });
 });

@@ -1,0 +1,142 @@
+/**
+ * Conditions that no token of their issuer satisfies: a value in another form than the issuer's, or two that contradict each
+ * other. Only what is certain is said; a value of a form that is not known is left alone.
+ */
+
+import { quote } from "../policy/scope.ts";
+import type { Issuer, OidcProvider } from "./config.ts";
+import type { Found, Rule } from "./lint-findings.ts";
+import { canMeet } from "./patterns.ts";
+import { type Conditioned, conditioned, type Placed, textsOf } from "./written-conditions.ts";
+
+/** The forms that a claim's value can have (the last `**`: whatever follows), and what to write. */
+interface Form {
+  readonly forms: readonly string[];
+  readonly write: string;
+}
+
+const BOOLEAN: Form = { forms: ["true", "false"], write: '"true" or "false"' };
+const REF_TYPE: Form = { forms: ["branch", "tag"], write: "branch or tag" };
+const GITHUB_REF: Form = { forms: ["refs/**"], write: "the whole ref, as in refs/heads/main or refs/tags/v1" };
+const OWNED: Form = { forms: ["*/*"], write: "owner and name, as in acme/web" };
+const WORKFLOW: Form = { forms: ["*/*/**"], write: "the file's path, as in acme/web/.github/workflows/ci.yml@refs/heads/main" };
+const SERVICE_ACCOUNT: Form = { forms: ["system:serviceaccount:*:*"], write: "system:serviceaccount:<namespace>:<name>" };
+
+const FORMS: Readonly<Partial<Record<OidcProvider, Readonly<Record<string, Form>>>>> = {
+  github: {
+    ref: GITHUB_REF,
+    ref_type: REF_TYPE,
+    ref_protected: BOOLEAN,
+    repository: OWNED,
+    workflow_ref: WORKFLOW,
+    job_workflow_ref: WORKFLOW,
+    repository_visibility: { forms: ["public", "private", "internal"], write: "public, private or internal" },
+    runner_environment: { forms: ["github-hosted", "self-hosted"], write: "github-hosted or self-hosted" },
+  },
+  gitlab: {
+    ref_type: REF_TYPE,
+    ref_protected: BOOLEAN,
+    environment_protected: BOOLEAN,
+    ref_path: GITHUB_REF,
+    project_path: { forms: ["*/**"], write: "group and project, as in acme/web" },
+  },
+  kubernetes: { sub: SERVICE_ACCOUNT },
+  rrsa: { sub: SERVICE_ACCOUNT },
+  buildkite: {
+    sub: { forms: ["organization:*:pipeline:*:**"], write: "organization:<slug>:pipeline:<slug>:ref:…" },
+  },
+  circleci: { sub: { forms: ["org/*/project/**"], write: "org/<id>/project/<id>/user/<id>" } },
+  "azure-devops": { sub: { forms: ["p://**", "sc://**"], write: "p://<organization>/<project>/<pipeline>" } },
+  spiffe: { sub: { forms: ["spiffe://*/**"], write: "spiffe://<trust domain>/<path>" } },
+};
+
+/** Of the claims above those whose issuers would have to send a list. */
+const LISTS: ReadonlySet<string> = new Set(["oidc.circleci.com/context-ids", "groups_direct", "user_identities", "aud"]);
+
+/** A claim whose value is made of others': each in its place, any value where nothing is said of it. */
+interface Composed {
+  readonly claim: string;
+  readonly of: readonly string[];
+  readonly form: (parts: readonly string[]) => string;
+}
+
+const serviceAccount: Composed = {
+  claim: "sub",
+  of: ["kubernetes.io.namespace", "kubernetes.io.serviceaccount.name"],
+  form: ([namespace, name]) => `system:serviceaccount:${namespace}:${name}`,
+};
+const COMPOSED: Readonly<Partial<Record<OidcProvider, readonly Composed[]>>> = {
+  kubernetes: [serviceAccount],
+  rrsa: [serviceAccount],
+  github: [{ claim: "repository", of: ["repository_owner"], form: ([owner]) => `${owner}/*` }],
+  gitlab: [
+    // The namespace may be nested: its separators are those of the path.
+    { claim: "project_path", of: ["namespace_path"], form: ([path]) => (path === "*" ? "*/**" : `${path}/*`) },
+    { claim: "ref_path", of: ["ref"], form: ([ref]) => `refs/*/${ref === "*" ? "**" : ref}` },
+  ],
+};
+
+export const deadRules: Readonly<Record<string, Rule>> = {
+  "grant-never-matches": (config) =>
+    conditioned(config).flatMap((one) => [...one.conditions.flatMap((placed) => ofAnotherForm(placed)), ...contradictions(one)]),
+};
+
+function ofAnotherForm({ path, condition, issuer }: Placed): Found[] {
+  const { claim } = condition;
+  const isList = LISTS.has(claim);
+  const forms = formsOf(issuer);
+  if (condition.kind === "contains" && Object.hasOwn(forms, claim) && !isList) {
+    return [found(path, ["contains"], `${claim} is no list in the tokens of ${issuer.name}; write the value itself`)];
+  }
+  return textsOf(condition).flatMap(({ below, text }) => {
+    const write = wrongForm(issuer, forms, claim, text);
+    if (write === undefined) return [];
+    return [found(path, below, `no token of ${issuer.name} has such a ${claim}, ${quote(text)}; write ${write}`)];
+  });
+}
+
+function wrongForm(
+  issuer: Issuer,
+  forms: Readonly<Record<string, Form>>,
+  claim: string,
+  text: string,
+): string | undefined {
+  if (issuer.provider === "gitlab" && claim === "ref" && text.startsWith("refs/")) {
+    return "it without refs/heads/ or refs/tags/, and ref_type beside it";
+  }
+  const form = Object.hasOwn(forms, claim) ? forms[claim] : undefined;
+  return form === undefined || form.forms.some((one) => canMeet(text, one)) ? undefined : form.write;
+}
+
+function formsOf(issuer: Issuer): Readonly<Record<string, Form>> {
+  if (issuer.provider !== "alibaba") return FORMS[issuer.provider] ?? {};
+  return { account_id: { forms: issuer.accounts, write: `one of the issuer's accounts, ${issuer.accounts.join(", ")}` } };
+}
+
+/** Conditions on a claim and on its parts that cannot hold together. */
+function contradictions({ issuer, conditions }: Conditioned): Found[] {
+  const composed = issuer.provider === "alibaba" ? [] : (COMPOSED[issuer.provider] ?? []);
+  const textsFor = (claim: string) => {
+    const condition = conditions.find((one) => one.condition.claim === claim)?.condition;
+    return condition === undefined || condition.kind === "contains" ? undefined : textsOf(condition).map(({ text }) => text);
+  };
+  return composed.flatMap(({ claim, of, form }) => {
+    const whole = conditions.find((one) => one.condition.claim === claim);
+    const texts = textsFor(claim);
+    const named = of.filter((part) => textsFor(part) !== undefined);
+    if (whole === undefined || texts === undefined || named.length === 0) return [];
+    const possible = combinations(of.map((part) => textsFor(part) ?? ["*"])).map(form);
+    if (texts.some((text) => possible.some((one) => canMeet(text, one)))) return [];
+    return [found(whole.path, [], `contradicts ${named.join(" and ")}: no caller has both; make them agree, or take one out`)];
+  });
+}
+
+/** At most a thousand: what nobody would read is not looked through. */
+function combinations(choices: readonly (readonly string[])[]): string[][] {
+  return choices
+    .reduce<string[][]>((all, texts) => all.flatMap((parts) => texts.map((text) => [...parts, text])).slice(0, 1000), [[]]);
+}
+
+function found(path: Found["path"], below: Found["path"], message: string): Found {
+  return { severity: "warning", path: [...path, ...below], part: "value", message: `${[...path, ...below].join(".")}: ${message}` };
+}
