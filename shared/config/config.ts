@@ -62,7 +62,7 @@ export interface OidcIssuer {
     | { readonly from: "file"; readonly path: string; readonly jwks: { readonly keys: readonly unknown[] } };
   /** `exp` − `iat` may be at most this; also how old a token may be. */
   readonly maxTokenLifetimeSeconds: number;
-  readonly replay: "once" | "off";
+  readonly replay: Replay;
 }
 
 export type JwsAlgorithm =
@@ -76,6 +76,9 @@ export type JwsAlgorithm =
   | "ES384"
   | "ES512"
   | "EdDSA";
+
+/** How often one token may be exchanged; see `shared/identity/replay.ts`. */
+export type Replay = "once" | "bind" | "off" | { readonly count: number };
 
 /** `acs1.` identities of these accounts only. */
 export interface AlibabaIssuer {

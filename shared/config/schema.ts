@@ -82,6 +82,19 @@ const registry = z.strictObject({
   ),
 });
 
+const replayCount = z
+  .strictObject({
+    // 1 is `once`; a token that may be used without end is `off`.
+    count: z
+      .int()
+      .check(
+        z.gte(2, "is too small; write 2 to 1000, or once"),
+        z.lte(1000, "is too large; write 2 to 1000"),
+        z.describe("how many times, 2 to 1000"),
+      ),
+  })
+  .check(z.describe("{ count: 5 }"));
+
 const oidcIssuer = z
   .strictObject({
     provider: z
@@ -123,7 +136,13 @@ const oidcIssuer = z
       ),
     ),
     replay: z.optional(
-      z.enum(["once", "off"]).check(z.describe("once: each token is taken one time; off: until it expires")),
+      z
+        .union([z.enum(["once", "bind", "off"]).check(z.describe("once, bind or off")), replayCount])
+        .check(
+          z.describe(
+            "how often one token is taken: once, bind (any number of times for the same scopes and client), { count: 5 }, or off (until it expires)",
+          ),
+        ),
     ),
   })
   .check(z.meta({ not: { required: ["jwks_file", "jwks_uri"] } }));

@@ -622,6 +622,34 @@ describe("replay: once", () => {
     await strict.close();
   });
 
+  test("bind: any number of times for the same scopes, and for no others", async () => {
+    const bound = await startHarness({
+      policy: (cloud, issuer) => once(cloud, issuer).replace("replay: once", "replay: bind"),
+    });
+    const token = await bound.mint();
+    const ask = async (...scopes: string[]) =>
+      (await read(await bound.ask({ registry: "prod", scope: scopes }, token))).code;
+    bound.cloud.failNext("AssumeRole", { status: 400, code: "SomethingOdd" });
+    expect(await ask("repository:web/other:pull")).toBe("upstream_rejected"); // binds nothing: nothing was issued
+    expect(await ask("repository:web/a:pull", "repository:web/b:pull")).toBeUndefined();
+    expect(await ask("repository:web/b:pull", "repository:web/a:pull")).toBeUndefined();
+    expect(await ask("repository:web/a:pull")).toBe("token_replayed");
+    expect(await ask("repository:web/a:push", "repository:web/b:pull")).toBe("token_replayed");
+    await bound.close();
+  });
+
+  test("count: so many times", async () => {
+    const counted = await startHarness({
+      policy: (cloud, issuer) => once(cloud, issuer).replace("replay: once", "replay: { count: 2 }"),
+    });
+    const token = await counted.mint();
+    const ask = async (name: string) =>
+      (await counted.ask({ registry: "prod", scope: [`repository:web/${name}:pull`] }, token)).status;
+    counted.cloud.failNext("AssumeRole", { status: 400, code: "SomethingOdd" });
+    expect([await ask("a"), await ask("a"), await ask("b"), await ask("c")]).toEqual([502, 200, 200, 401]);
+    await counted.close();
+  });
+
   test("of two at once one is served", async () => {
     const strict = await startHarness({ policy: once });
     const token = await strict.mint();

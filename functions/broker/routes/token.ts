@@ -4,7 +4,7 @@ import type { Handler } from "hono";
 import type { RoleKeys } from "../../../shared/alibaba/role-keys.ts";
 import { decisionEvent, failureFacts, issuedFacts } from "../../../shared/audit/decision-event.ts";
 import type { DecisionEvent, Log } from "../../../shared/audit/log.ts";
-import type { AlibabaIssuer, BrokerConfig, OidcIssuer, Registry } from "../../../shared/config/config.ts";
+import type { BrokerConfig, Registry } from "../../../shared/config/config.ts";
 import { BrokerError } from "../../../shared/error.ts";
 import type { Identity } from "../../../shared/identity/identify.ts";
 import { type AuthenticatedPrincipal, principalName } from "../../../shared/identity/principal.ts";
@@ -44,7 +44,14 @@ export function tokenRoute(parts: TokenRouteParts): Handler<{ Variables: BrokerV
       log(audit);
       throw new BrokerError("access_denied", explainDenial(decision.reason, principalName(principal)));
     }
-    const issued = await issueOrRecord(parts, principal, decision, request, c.req.raw.headers, audit);
+    const issued = await issueOrRecord(
+      parts,
+      principal,
+      decision,
+      request,
+      { headers: c.req.raw.headers, address: c.var.clientAddress },
+      audit,
+    );
     return tokenResponse(request.format, {
       credential: issued.credential,
       registry: config.registries.get(decision.rights.registry) as Registry,
@@ -62,13 +69,13 @@ async function issueOrRecord(
   principal: AuthenticatedPrincipal,
   decision: AllowedDecision,
   request: TokenRequest,
-  headers: Headers,
+  { headers, address }: { headers: Headers; address: string | undefined },
   audit: DecisionEvent,
 ): Promise<Issued> {
   const { ttlSeconds, minTtlSeconds } = request;
   let mark: { release(): void } | undefined;
   try {
-    mark = replayMark(principal, config, replay);
+    mark = replayMark(principal, decision, address, config, replay);
     const issued = await issuer.issue({
       decision,
       caller: principalName(principal),
@@ -85,10 +92,15 @@ async function issueOrRecord(
   }
 }
 
-function replayMark(principal: AuthenticatedPrincipal, config: BrokerConfig, replay: ReplayGuard) {
-  if (!("issuer" in principal.source)) return undefined;
-  const { issuer: name } = principal.source;
-  const issuer = config.issuers.get(name) as OidcIssuer | AlibabaIssuer;
-  // A signed identity's nonce was used up when it was verified.
-  return issuer.provider !== "alibaba" && issuer.replay === "once" ? replay.claim(principal, name) : undefined;
+/** For a signed identity there is none: its nonce was used up when it was verified. */
+function replayMark(
+  principal: AuthenticatedPrincipal,
+  { rights }: AllowedDecision,
+  address: string | undefined,
+  config: BrokerConfig,
+  replay: ReplayGuard,
+) {
+  const issuer = "issuer" in principal.source ? config.issuers.get(principal.source.issuer) : undefined;
+  if (issuer === undefined || issuer.provider === "alibaba") return undefined;
+  return replay.claim(principal, issuer, JSON.stringify([rights.registry, rights.scopes, address ?? null]));
 }
