@@ -173,6 +173,9 @@ const condition = z
   ])
   .check(z.describe('text for an exact value, { any_of: [...] }, { glob: "..." } or { contains: "..." }'));
 
+const conditions = (description: string) =>
+  mapOf(ruled(values.claimName, "a claim's name; dots lead into nested claims"), condition, description);
+
 const apiKeyNames = z
   .union([
     z.string(),
@@ -189,13 +192,7 @@ const grant = z
   .strictObject({
     issuer: z.optional(z.string().check(z.describe("the name of a configured issuer"))),
     api_key: z.optional(apiKeyNames),
-    when: z.optional(
-      mapOf(
-        ruled(values.claimName, "a claim's name; dots lead into nested claims"),
-        condition,
-        "what the caller's claims must be, all of it",
-      ),
-    ),
+    when: z.optional(conditions("what the caller's claims must be, all of it")),
     registry: z.string().check(z.describe("the name of a configured registry")),
     allow: listOf(
       ruled(
@@ -243,13 +240,7 @@ const scopes = (description: string) =>
 
 const denial = z.strictObject({
   issuer: z.optional(z.string().check(z.describe("the name of a configured issuer; every caller when left out"))),
-  when: z.optional(
-    mapOf(
-      ruled(values.claimName, "a claim's name; dots lead into nested claims"),
-      condition,
-      "what the caller's claims must be, all of it; every caller of the issuer when left out",
-    ),
-  ),
+  when: z.optional(conditions("what the caller's claims must be, all of it; every caller of the issuer when left out")),
   registry: z.string().check(z.describe("the name of a configured registry")),
   deny: scopes("what it denies, whatever grants give"),
 });
