@@ -4,6 +4,7 @@ import { judgementOf, PROVIDERS } from "../identity/providers.ts";
 import { nearName } from "../near-name.ts";
 import { quote } from "../policy/scope.ts";
 import { variablesOf } from "../policy/scope-template.ts";
+import { pathText } from "./check.ts";
 import type { BrokerConfig, Issuer, OidcProvider } from "./config.ts";
 import { idOf } from "./ids.ts";
 import type { Found, Rule } from "./lint-findings.ts";
@@ -16,7 +17,7 @@ const REGISTERED = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];
 
 /** Those of no weight either way, which the presets leave out: none to stand on, none to warn of. */
 const UNJUDGED: Readonly<Partial<Record<Provider, readonly string[]>>> = {
-  github: ["check_run_id", "issuer_scope", "environment_node_id"],
+  github: ["check_run_id", "issuer_scope"],
   gitlab: [
     ...["groups_direct", "job_project_id", "job_project_path", "job_namespace_id", "job_namespace_path"],
     ...["pipeline_ref", "ci_config_ref_sha", "environment_type", "target_audience"],
@@ -25,7 +26,7 @@ const UNJUDGED: Readonly<Partial<Record<Provider, readonly string[]>>> = {
   rrsa: ["kubernetes.io.warnafter", "kubernetes.io.secret.name", "kubernetes.io.secret.uid"],
   circleci: ["oidc.circleci.com/job-id", "oidc.circleci.com/pipeline-definition-id", "oidc.circleci.com/user-id"],
   bitbucket: ["stepRunUuid"],
-  alibaba: ["account_id", "arn", "role_name", "user_name"],
+  alibaba: ["account_id", "arn", "principal_id", "role_name", "user_name"],
 };
 
 /** Claims of which there is one for each of the operator's own names. */
@@ -44,7 +45,9 @@ export const claimRules: Readonly<Record<string, Rule>> = {
         const hint = unknownClaim(condition.claim, issuer);
         if (hint === undefined) return [];
         const effect = section === "grants" ? "the grant gives nobody anything" : "the denial denies nothing";
-        return [{ severity: "warning", path, part: "key", message: `${place(path)}: ${hint}; without it ${effect}` }];
+        return [
+          { severity: "warning", path, part: "key", message: `${pathText(path)}: ${hint}; without it ${effect}` },
+        ];
       }),
     ),
     ...unknownVariables(config),
@@ -61,7 +64,7 @@ function unknownVariables({ grants, issuers }: BrokerConfig): Found[] {
       Object.values(variablesOf(template)).flatMap((claim): Found[] => {
         const hint = unknownClaim(claim, issuer);
         const path = ["grants", name, "allow"];
-        const message = `${place(path)}: in ${template.text} ${hint}; without it the scope is given to nobody`;
+        const message = `${pathText(path)}: in ${template.text} ${hint}; without it the scope is given to nobody`;
         return hint === undefined ? [] : [{ severity: "warning", path, part: "value", message }];
       }),
     );
@@ -105,17 +108,17 @@ function nearClaim(wrong: string, known: readonly string[]): string | undefined 
 function restsOnNames(conditions: readonly Placed[]): Found[] {
   const weighing = conditions.filter(({ condition }) => condition.callerChosen !== true);
   const ids = weighing.map(({ condition, issuer }) =>
-    idOf(issuer, condition.claim, textsOf(condition).map(({ text }) => text)),
+    idOf(
+      issuer,
+      condition.claim,
+      textsOf(condition).map(({ text }) => text),
+    ),
   );
   const first = ids.findIndex((id) => typeof id === "object");
   const id = ids[first];
   // What is neither a name nor an id is not judged.
   if (ids.includes("is one") || typeof id !== "object") return [];
   const path = (weighing[first] as Placed).path;
-  const message = `${place(path)}: is a name, and a name that becomes free can be taken by somebody else; name ${id.claim} beside it (${id.how})`;
+  const message = `${pathText(path)}: is a name, and a name that becomes free can be taken by somebody else; name ${id.claim} beside it (${id.how})`;
   return [{ severity: "warning", path, part: "key", message }];
-}
-
-function place(path: readonly (string | number)[]): string {
-  return path.join(".");
 }

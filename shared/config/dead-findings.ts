@@ -4,6 +4,7 @@
  */
 
 import { quote } from "../policy/scope.ts";
+import { pathText } from "./check.ts";
 import type { Issuer, OidcProvider } from "./config.ts";
 import type { Found, Rule } from "./lint-findings.ts";
 import { canMeet } from "./patterns.ts";
@@ -19,8 +20,14 @@ const BOOLEAN: Form = { forms: ["true", "false"], write: '"true" or "false"' };
 const REF_TYPE: Form = { forms: ["branch", "tag"], write: "branch or tag" };
 const GITHUB_REF: Form = { forms: ["refs/**"], write: "the whole ref, as in refs/heads/main or refs/tags/v1" };
 const OWNED: Form = { forms: ["*/*"], write: "owner and name, as in acme/web" };
-const WORKFLOW: Form = { forms: ["*/*/**"], write: "the file's path, as in acme/web/.github/workflows/ci.yml@refs/heads/main" };
-const SERVICE_ACCOUNT: Form = { forms: ["system:serviceaccount:*:*"], write: "system:serviceaccount:<namespace>:<name>" };
+const WORKFLOW: Form = {
+  forms: ["*/*/**"],
+  write: "the file's path, as in acme/web/.github/workflows/ci.yml@refs/heads/main",
+};
+const SERVICE_ACCOUNT: Form = {
+  forms: ["system:serviceaccount:*:*"],
+  write: "system:serviceaccount:<namespace>:<name>",
+};
 
 const FORMS: Readonly<Partial<Record<OidcProvider, Readonly<Record<string, Form>>>>> = {
   github: {
@@ -50,8 +57,11 @@ const FORMS: Readonly<Partial<Record<OidcProvider, Readonly<Record<string, Form>
   spiffe: { sub: { forms: ["spiffe://*/**"], write: "spiffe://<trust domain>/<path>" } },
 };
 
-/** Of the claims above those whose issuers would have to send a list. */
-const LISTS: ReadonlySet<string> = new Set(["oidc.circleci.com/context-ids", "groups_direct", "user_identities", "aud"]);
+/** Claims that are lists, of whose elements a condition names one. */
+const LISTS: Readonly<Partial<Record<OidcProvider, readonly string[]>>> = {
+  circleci: ["oidc.circleci.com/context-ids"],
+  gitlab: ["groups_direct"],
+};
 
 /** A claim whose value is made of others': each in its place, any value where nothing is said of it. */
 interface Composed {
@@ -68,25 +78,34 @@ const serviceAccount: Composed = {
 const COMPOSED: Readonly<Partial<Record<OidcProvider, readonly Composed[]>>> = {
   kubernetes: [serviceAccount],
   rrsa: [serviceAccount],
-  github: [{ claim: "repository", of: ["repository_owner"], form: ([owner]) => `${owner}/*` }],
+  github: [
+    { claim: "repository", of: ["repository_owner"], form: ([owner]) => `${owner}/*` },
+    // That of a pull request (refs/pull/…) is of type branch.
+    { claim: "ref", of: ["ref_type"], form: ([type]) => (type === "tag" ? "refs/tags/**" : "refs/**") },
+  ],
   gitlab: [
     // The namespace may be nested: its separators are those of the path.
     { claim: "project_path", of: ["namespace_path"], form: ([path]) => (path === "*" ? "*/**" : `${path}/*`) },
-    { claim: "ref_path", of: ["ref"], form: ([ref]) => `refs/*/${ref === "*" ? "**" : ref}` },
   ],
 };
 
 export const deadRules: Readonly<Record<string, Rule>> = {
   "grant-never-matches": (config) =>
-    conditioned(config).flatMap((one) => [...one.conditions.flatMap((placed) => ofAnotherForm(placed)), ...contradictions(one)]),
+    conditioned(config).flatMap((one) => [
+      ...one.conditions.flatMap((placed) => ofAnotherForm(placed)),
+      ...contradictions(one),
+    ]),
 };
 
 function ofAnotherForm({ path, condition, issuer }: Placed): Found[] {
   const { claim } = condition;
-  const isList = LISTS.has(claim);
   const forms = formsOf(issuer);
-  if (condition.kind === "contains" && Object.hasOwn(forms, claim) && !isList) {
+  if (condition.kind === "contains") {
+    if (!Object.hasOwn(forms, claim)) return [];
     return [found(path, ["contains"], `${claim} is no list in the tokens of ${issuer.name}; write the value itself`)];
+  }
+  if (issuer.provider !== "alibaba" && LISTS[issuer.provider]?.includes(claim)) {
+    return [found(path, [], `${claim} is a list in the tokens of ${issuer.name}; write { contains: … }`)];
   }
   return textsOf(condition).flatMap(({ below, text }) => {
     const write = wrongForm(issuer, forms, claim, text);
@@ -110,7 +129,9 @@ function wrongForm(
 
 function formsOf(issuer: Issuer): Readonly<Record<string, Form>> {
   if (issuer.provider !== "alibaba") return FORMS[issuer.provider] ?? {};
-  return { account_id: { forms: issuer.accounts, write: `one of the issuer's accounts, ${issuer.accounts.join(", ")}` } };
+  return {
+    account_id: { forms: issuer.accounts, write: `one of the issuer's accounts, ${issuer.accounts.join(", ")}` },
+  };
 }
 
 /** Conditions on a claim and on its parts that cannot hold together. */
@@ -118,7 +139,9 @@ function contradictions({ issuer, conditions }: Conditioned): Found[] {
   const composed = issuer.provider === "alibaba" ? [] : (COMPOSED[issuer.provider] ?? []);
   const textsFor = (claim: string) => {
     const condition = conditions.find((one) => one.condition.claim === claim)?.condition;
-    return condition === undefined || condition.kind === "contains" ? undefined : textsOf(condition).map(({ text }) => text);
+    return condition === undefined || condition.kind === "contains"
+      ? undefined
+      : textsOf(condition).map(({ text }) => text);
   };
   return composed.flatMap(({ claim, of, form }) => {
     const whole = conditions.find((one) => one.condition.claim === claim);
@@ -126,17 +149,27 @@ function contradictions({ issuer, conditions }: Conditioned): Found[] {
     const named = of.filter((part) => textsFor(part) !== undefined);
     if (whole === undefined || texts === undefined || named.length === 0) return [];
     const possible = combinations(of.map((part) => textsFor(part) ?? ["*"])).map(form);
+    if (possible.length > MOST_COMBINATIONS) return [];
     if (texts.some((text) => possible.some((one) => canMeet(text, one)))) return [];
-    return [found(whole.path, [], `contradicts ${named.join(" and ")}: no caller has both; make them agree, or take one out`)];
+    return [
+      found(whole.path, [], `contradicts ${named.join(" and ")}: no caller has both; make them agree, or take one out`),
+    ];
   });
 }
 
-/** At most a thousand: what nobody would read is not looked through. */
+/** Beyond that nobody wrote it by hand, and nothing is said of it. */
+const MOST_COMBINATIONS = 1000;
+
 function combinations(choices: readonly (readonly string[])[]): string[][] {
-  return choices
-    .reduce<string[][]>((all, texts) => all.flatMap((parts) => texts.map((text) => [...parts, text])).slice(0, 1000), [[]]);
+  let all: string[][] = [[]];
+  for (const texts of choices) {
+    all = all.flatMap((parts) => texts.map((text) => [...parts, text]));
+    if (all.length > MOST_COMBINATIONS) break;
+  }
+  return all;
 }
 
 function found(path: Found["path"], below: Found["path"], message: string): Found {
-  return { severity: "warning", path: [...path, ...below], part: "value", message: `${[...path, ...below].join(".")}: ${message}` };
+  const place = [...path, ...below];
+  return { severity: "warning", path: place, part: "value", message: `${pathText(place)}: ${message}` };
 }

@@ -1,5 +1,6 @@
 /** What a reviewer should see of patterns: whom else they admit, by example. */
 
+import { pathText } from "./check.ts";
 import type { Found, Rule } from "./lint-findings.ts";
 import { strangersOf } from "./patterns.ts";
 import { conditioned } from "./written-conditions.ts";
@@ -13,7 +14,7 @@ export const patternRules: Readonly<Record<string, Rule>> = {
         const strangers = strangersOf(condition.pattern).map((value) => JSON.stringify(value));
         if (strangers.length === 0) return [];
         const place = [...path, "glob"];
-        const message = `${place.join(".")}: ${JSON.stringify(condition.pattern)} also admits ${listed(strangers)}; if one of them should not get in, list the values with any_of`;
+        const message = `${pathText(place)}: ${JSON.stringify(condition.pattern)} also admits ${listed(strangers)}; if one of them should not get in, list the values with any_of`;
         return [{ severity: "note", path: place, part: "value", message }];
       }),
     ),
@@ -25,7 +26,7 @@ export const patternRules: Readonly<Record<string, Rule>> = {
       ].filter(({ repository, actions }) => repository === "*" && actions.includes("push"));
       if (whole.length === 0) return [];
       const path = ["grants", name, "allow"];
-      const message = `${path.join(".")}: ${listed(whole.map(({ shown }) => shown))} may be pushed to, also repositories made tomorrow, by others too; if that is too much, name the repositories`;
+      const message = `${pathText(path)}: ${listed(whole.map(({ shown }) => shown))} may be pushed to, also repositories made tomorrow, by others too; if that is too much, name the repositories`;
       return [{ severity: "note", path, part: "key", message }];
     }),
   ],

@@ -65,5 +65,5 @@ function fillings(before: string | undefined, after: string | undefined): readon
   const isEnd = (character: string | undefined) => character === undefined || isSeparator(character);
   if (isEnd(before) && isEnd(after)) return ["test", "old", "not-yours"];
   if (isEnd(before)) return /\w/.test(after as string) ? ["", "not", "not-"] : ["", "not", "not-your"];
-  return /\w/.test(before as string) ? ["", "2", "-not-yours"] : ["", "eu", "not-yours"];
+  return /\w/.test(before as string) ? ["", "2-test", "-not-yours"] : ["", "eu", "not-yours"];
 }

@@ -1,10 +1,12 @@
-/** Whatever the file holds, loading it ends in a configuration or in a ConfigError with a place; never in anything else. */
+/** Whatever the file holds, loading it ends in a configuration that can be reviewed or in a ConfigError with a place; never in anything else. */
 
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { ConfigError } from "../../shared/config/config.ts";
+import { readYaml } from "../../shared/config/document.ts";
+import { lintFindings } from "../../shared/config/lint-findings.ts";
 import { parseConfig } from "../../shared/config/load.ts";
 
 const EXAMPLE = readFileSync(new URL("../../broker.yaml", import.meta.url), "utf8");
@@ -13,6 +15,7 @@ function loadsOrExplains(text: string): void {
   try {
     const config = parseConfig(text, { file: "broker.yaml", readFile: () => "{}" });
     expect(config.grants.length).toBeGreaterThan(0);
+    lintFindings({ config, file: "broker.yaml", position: readYaml(text).position, now: new Date(0) });
     for (const { holder, when } of config.grants) expect("apiKeys" in holder || when.length > 0).toBe(true);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;

@@ -1,0 +1,408 @@
+/** What `acr-broker check` says of grants in a policy that loads: each rule finds its case, and not the one beside it. */
+
+import { readFileSync } from "node:fs";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { stringify } from "yaml";
+import { ConfigError } from "../../shared/config/config.ts";
+import { readYaml } from "../../shared/config/document.ts";
+import { type Finding, lintFindings } from "../../shared/config/lint-findings.ts";
+import { parseConfig } from "../../shared/config/load.ts";
+import { PROVIDERS } from "../../shared/identity/providers.ts";
+
+const HEAD = `\
+version: 1
+audience: https://acr-broker.example.com
+registries:
+  prod: { instance_id: cri-abc123, region: cn-hangzhou, account_id: "1234567890123456", endpoints: [acme-registry.cn-hangzhou.cr.aliyuncs.com] }
+issuers:
+`;
+const ISSUERS: Readonly<Record<string, string>> = {
+  github: "{ provider: github, issuer: https://token.actions.githubusercontent.com }",
+  gitlab: "{ provider: gitlab, issuer: https://gitlab.com }",
+  own: "{ provider: gitlab, issuer: https://gitlab.example.com }",
+  cluster: "{ provider: kubernetes, issuer: https://k8s.internal }",
+  buildkite: "{ provider: buildkite, issuer: https://agent.buildkite.com }",
+  circleci: '{ provider: circleci, issuer: "https://oidc.circleci.com/org/0123" }',
+  spiffe: "{ provider: spiffe, issuer: https://spire.example.com }",
+  jenkins: "{ provider: jenkins, issuer: https://jenkins.example.com/oidc }",
+  generic: "{ provider: generic, issuer: https://issuer.example.com }",
+  ram: '{ provider: alibaba, accounts: ["1234567890123456"] }',
+};
+
+function grant(name: string, issuer: string, when: string, rest = ""): string {
+  const allow = rest.includes("allow:") ? "" : ', allow: ["repository:web/app:pull"]';
+  const ttl = rest.includes("max_ttl:") ? "" : ", max_ttl: 900";
+  return `  ${name}: { issuer: ${issuer}, when: { ${when} }, registry: prod, role_arn: "acs:ram::1234567890123456:role/acr-web"${allow}${ttl}${rest && `, ${rest}`} }\n`;
+}
+
+function policy(grants: string, tail = ""): string {
+  const names = [...grants.matchAll(/issuer: (\w+)/g)].map(([, name]) => name as string);
+  const issuers = [...new Set(names)].map((name) => `  ${name}: ${ISSUERS[name]}\n`).join("");
+  return `${HEAD}${issuers}grants:\n${grants}${tail}`;
+}
+
+function lint(text: string): Finding[] {
+  const config = parseConfig(text, { file: "broker.yaml", readFile: () => '{"keys":[{"kty":"RSA"}]}' });
+  const { position } = readYaml(text);
+  return lintFindings({ config, file: "broker.yaml", position, now: new Date("2027-01-01T00:00:00Z") });
+}
+
+/** `rule message`, of one grant of `issuer` with these conditions. */
+function said(issuer: string, when: string, rest = ""): string[] {
+  return lint(policy(grant("x", issuer, when, rest))).map(({ rule, message }) => `${rule} ${message}`);
+}
+
+/** The least that each kind of issuer's grant may rest on without a word. */
+const QUIET: Readonly<Record<string, string>> = {
+  github: 'repository_id: "1"',
+  gitlab: 'project_id: "42"',
+  own: "project_path: acme/web",
+  cluster: "sub: system:serviceaccount:ci:builder",
+  buildkite: "pipeline_id: 0123",
+  circleci: "oidc.circleci.com/project-id: 0123",
+  spiffe: "sub: spiffe://example.org/ci",
+  jenkins: "sub: https://jenkins.example.com/job/web/",
+  generic: "sub: builder",
+  ram: 'account_id: "1234567890123456", role_name: ci',
+};
+
+test.each(Object.entries(QUIET))("of a good grant of %s (%s) nothing is said", (issuer, when) => {
+  expect(said(issuer, when.replaceAll(": 0123", ': "0123"'))).toEqual([]);
+});
+
+describe("the example", () => {
+  const text = readFileSync(new URL("../../broker.yaml", import.meta.url), "utf8");
+
+  test("has no warning, and a note beside each pattern", () => {
+    expect(lint(text).map(({ severity, rule }) => `${severity} ${rule}`)).toEqual(
+      Array(3).fill("note pattern-strangers"),
+    );
+  });
+});
+
+test("of the presets' own claims none is unknown", () => {
+  for (const [provider, { trusted, callerChosen }] of Object.entries(PROVIDERS)) {
+    const issuer = provider === "kubernetes" || provider === "rrsa" ? "cluster" : provider;
+    for (const claim of [...trusted, ...callerChosen]) {
+      if (!(issuer in QUIET) || /(^|[._])(?:id|ref|sub)$|_id$/.test(claim)) continue;
+      const quiet = (QUIET[issuer] as string).replaceAll(": 0123", ': "0123"');
+      const rules = said(issuer, quiet.includes(`${claim}:`) ? quiet : `${quiet}, ${claim}: x`);
+      expect(rules.filter((one) => one.startsWith("claim-unknown"))).toEqual([]);
+    }
+  }
+});
+
+describe("claim-unknown", () => {
+  test.each([
+    ["github", "repositoryid: x", "did you mean repository_id?"],
+    ["github", "repositoryOwner: acme", "did you mean repository_owner?"],
+    ["github", "pipeline_slug: web", "it is one of buildkite"],
+    ["gitlab", "repository_owner: acme", "it is one of github"],
+    ["cluster", "namespace: ci", "did you mean kubernetes.io.namespace?"],
+    ["cluster", "kubernetes.io/namespace: ci", "did you mean kubernetes.io.namespace?"],
+    ["circleci", "project-id: x", "did you mean oidc.circleci.com/project-id?"],
+    ["ram", "rolename: ci", "did you mean role_name?"],
+    ["github", "colour: red", "name repository_id or repository_owner_id"],
+  ])("%s has no %s: %s", (issuer, condition, says) => {
+    const quiet = (QUIET[issuer] as string).replaceAll(": 0123", ': "0123"');
+    expect(said(issuer, `${quiet}, ${condition}`)).toEqual([
+      expect.stringMatching(
+        new RegExp(`^claim-unknown grants\\.x\\.when\\..*${says.replaceAll(/[.?]/g, "\\$&")}.*without it the grant`),
+      ),
+    ]);
+  });
+
+  test.each([
+    ["jenkins", "colour: red"],
+    ["generic", "colour: red"],
+    ["github", "repo_property_team: web"],
+    ["buildkite", '"agent_tag:queue": web'],
+    ["cluster", "kubernetes.io.serviceaccount.uid: x"],
+  ])("%s may have %s", (issuer, condition) => {
+    const quiet = (QUIET[issuer] as string).replaceAll(": 0123", ': "0123"');
+    expect(said(issuer, `${quiet}, ${condition}`)).toEqual([]);
+  });
+
+  test("in a denial, which it would keep from denying, and in a scope", () => {
+    const denials =
+      'denials:\n  y: { issuer: github, when: { repositoryid: "1" }, registry: prod, deny: ["repository:web/app:push"] }\n';
+    const text = policy(grant("x", "github", 'repository_id: "1"', 'allow: ["repository:${team}/app:pull"]'), denials);
+    expect(lint(text).map(({ rule, line, column, message }) => `${rule} ${line}:${column} ${message}`)).toEqual([
+      expect.stringMatching(
+        /^claim-unknown 8:\d+ grants\.x\.allow: in repository:\$\{team\}\/app:pull "team".*given to nobody$/,
+      ),
+      expect.stringMatching(/^claim-unknown 10:32 denials\.y\.when\.repositoryid: .*the denial denies nothing$/),
+    ]);
+  });
+});
+
+describe("name-not-id", () => {
+  test.each([
+    ["github", "repository: acme/web", "repository_id beside it (gh api repos/acme/web --jq .id)"],
+    ["github", "repository_owner: acme", "repository_owner_id beside it (gh api users/acme --jq .id)"],
+    ["github", "sub: repo:acme/web:ref:refs/heads/main", "repository_id beside it (gh api repos/acme/web --jq .id)"],
+    ["github", "repository_owner: { any_of: [acme, example] }", "repository_owner_id"],
+    ["github", "enterprise: acme", "enterprise_id"],
+    ["gitlab", "project_path: acme/web", "project_id"],
+    ["gitlab", "namespace_path: acme/sub", "namespace_id beside it (glab api namespaces/acme%2Fsub"],
+    ["buildkite", "organization_slug: acme", "organization_id"],
+  ])("%s has an id for %s", (issuer, when, says) => {
+    expect(said(issuer, when)).toEqual([expect.stringContaining(`name ${says}`)]);
+  });
+
+  test.each([
+    ["github", 'repository: acme/web, repository_owner_id: "1"'],
+    ["github", "sub: repo:acme@1/web@2:ref:refs/heads/main"],
+    ["own", "project_path: acme/web"],
+    ["buildkite", 'organization_slug: acme, pipeline_id: "0123"'],
+    ["cluster", "kubernetes.io.namespace: ci"],
+  ])("%s: nothing of %s", (issuer, when) => {
+    expect(said(issuer, when)).toEqual([]);
+  });
+});
+
+describe("pattern-strangers", () => {
+  const base = 'repository_id: "1", environment: ';
+  test.each([
+    ["prod-*", '"prod-", "prod-eu" and "prod-not-yours"'],
+    ["prod*", '"prod", "prod2-test" and "prod-not-yours"'],
+    ["*-prod", '"-prod", "not-prod" and "not-your-prod"'],
+    ["team/*", '"team/test", "team/old" and "team/not-yours"'],
+    ["team/*/eu-*", '"team/test/eu-", "team/old/eu-eu" and "team/not-yours/eu-not-yours"'],
+  ])("%s also admits %s", (pattern, strangers) => {
+    expect(said("github", `${base}{ glob: "${pattern}" }`)).toEqual([
+      `pattern-strangers grants.x.when.environment.glob: "${pattern}" also admits ${strangers}; if one of them should not get in, list the values with any_of`,
+    ]);
+  });
+
+  test("a whole namespace that may be pushed to, and none that is only pulled from", () => {
+    const of = (allow: string) => said("github", 'repository_id: "1"', `allow: [${allow}]`);
+    expect(of('"repository:web/*:pull"')).toEqual([]);
+    expect(of('"repository:web/app:push"')).toEqual([]);
+    expect(of('"repository:web/*:push", "repository:api/*:pull,push", "repository:base/*:pull"')).toEqual([
+      expect.stringContaining("web/* and api/* may be pushed to, also repositories made tomorrow"),
+    ]);
+  });
+});
+
+describe("grant-never-matches", () => {
+  test.each([
+    ["github", 'repository_id: "1", ref: main', "as in refs/heads/main"],
+    ["github", 'repository_id: "1", ref: { any_of: [refs/heads/main, release] }', "ref.any_of[1]: no token of github"],
+    ["github", 'repository_id: "1", ref: { glob: "heads/*" }', "as in refs/heads/main"],
+    ["github", 'repository_id: "1", ref_type: branches', "write branch or tag"],
+    ["github", 'repository_id: "1", ref_protected: "yes"', 'write "true" or "false"'],
+    ["github", 'repository_id: "1", ref_protected: { glob: "t*x" }', 'write "true" or "false"'],
+    ["github", 'repository_id: "1", ref: { contains: refs/heads/main }', "write the value itself"],
+    ["github", 'repository_owner_id: "1", repository: web', "as in acme/web"],
+    [
+      "github",
+      'repository_owner_id: "1", repository: acme/web, repository_owner: example',
+      "contradicts repository_owner",
+    ],
+    ["github", 'repository_id: "1", ref: refs/heads/main, ref_type: tag', "contradicts ref_type"],
+    ["gitlab", 'project_id: "42", ref: refs/heads/main', "write it without refs/heads/ or refs/tags/"],
+    ["gitlab", 'project_id: "42", ref: { glob: "refs/tags/*" }', "write it without refs/heads/ or refs/tags/"],
+    ["gitlab", 'project_id: "42", groups_direct: acme', "write { contains: … }"],
+    ["cluster", "sub: serviceaccount:ci:builder", "write system:serviceaccount:<namespace>:<name>"],
+    ["cluster", 'sub: { glob: "system:serviceaccount:ci:*:x" }', "write system:serviceaccount:<namespace>:<name>"],
+    [
+      "cluster",
+      "sub: system:serviceaccount:ci:builder, kubernetes.io.namespace: web",
+      "contradicts kubernetes.io.namespace",
+    ],
+    [
+      "cluster",
+      'sub: { glob: "system:serviceaccount:ci-*:builder" }, kubernetes.io.namespace: { any_of: [web, ci] }',
+      "contradicts",
+    ],
+    ["buildkite", 'pipeline_id: "0", sub: organization:acme:web', "write organization:<slug>:pipeline:<slug>:ref:…"],
+    ["spiffe", "sub: example.org/ci", "write spiffe://"],
+    ["ram", 'account_id: "6543210987654321", role_name: ci', "one of the issuer's accounts, 1234567890123456"],
+  ])("%s: %s", (issuer, when, says) => {
+    expect(said(issuer, when).filter((one) => !/^(?:pattern|name)-/.test(one))).toEqual([
+      expect.stringMatching(
+        new RegExp(`^grant-never-matches grants\\.x\\.when.*${says.replaceAll(/[.{}[\]]/g, "\\$&")}`),
+      ),
+    ]);
+  });
+
+  test.each([
+    ["github", 'repository_id: "1", ref: { any_of: [refs/heads/main, refs/tags/v1, refs/pull/1/merge] }'],
+    ["github", 'repository_id: "1", ref: { glob: "*/heads/main" }'],
+    ["github", 'repository_id: "1", ref: refs/pull/1/merge, ref_type: branch'],
+    ["github", 'repository_owner_id: "1", repository: { glob: "acme/*" }, repository_owner: acme'],
+    ["github", 'repository_id: "1", ref_protected: { glob: "t*" }'],
+    ["github", 'repository_id: "1", job_workflow_ref: acme/ci/.github/workflows/a.yml@refs/heads/main'],
+    [
+      "gitlab",
+      'project_id: "42", ref: feature/refs, ref_type: branch, project_path: acme/sub/web, namespace_path: acme/sub',
+    ],
+    ["gitlab", 'project_id: "42", groups_direct: { contains: acme }'],
+    ["cluster", 'sub: { glob: "system:serviceaccount:ci-*:builder" }, kubernetes.io.namespace: ci-web'],
+    ["cluster", 'sub: { glob: "system:serviceaccount:ci:*" }, kubernetes.io.serviceaccount.name: { glob: "build*" }'],
+    ["buildkite", 'pipeline_id: "0", sub: { glob: "organization:acme:pipeline:web:ref:*:commit:*:step:*" }'],
+    ["spiffe", "sub: spiffe://example.org/ns/ci/sa/builder"],
+  ])("%s may match: %s", (issuer, when) => {
+    expect(said(issuer, when).filter((one) => one.startsWith("grant-never"))).toEqual([]);
+  });
+});
+
+describe("grant-shadowed", () => {
+  const WIDE = grant("wide", "github", 'repository_id: "1"', 'allow: ["repository:web/*:pull,push"], max_ttl: 1800');
+  const shadowed = (...grants: string[]) =>
+    lint(policy(grants.join(""))).flatMap(({ rule, message }) => (rule === "grant-shadowed" ? [message] : []));
+
+  test.each([
+    ["more conditions", grant("x", "github", 'repository_id: "1", ref: refs/heads/main')],
+    ["the same conditions and less to give", grant("x", "github", 'repository_id: "1"')],
+    ["a value where the other has it in a list of one", grant("x", "github", 'repository_id: { any_of: ["1"] }')],
+    [
+      "a claim's value in a repository",
+      grant("x", "github", 'repository_id: "1"', 'allow: ["repository:web/${environment}:pull"]'),
+    ],
+    ["an event written out", grant("x", "github", 'repository_id: "1", event_name: push')],
+  ])("%s", (_, narrow) => {
+    for (const messages of [shadowed(WIDE, narrow), shadowed(narrow, WIDE)]) {
+      expect(messages).toEqual([
+        expect.stringMatching(
+          /^grants\.x: is never needed: wide \(line \d+\) gives all of it, for as long, under no more conditions; take it out/,
+        ),
+      ]);
+    }
+  });
+
+  test.each([
+    ["another value", grant("x", "github", 'repository_id: "2"')],
+    ["a value more", grant("x", "github", 'repository_id: { any_of: ["1", "2"] }')],
+    ["a longer life", grant("x", "github", 'repository_id: "1"', "max_ttl: 3600")],
+    [
+      "another namespace",
+      grant("x", "github", 'repository_id: "1"', 'allow: ["repository:web/app:pull", "repository:base/*:pull"]'),
+    ],
+    [
+      "a claim's value in the namespace",
+      grant("x", "github", 'repository_id: "1"', 'allow: ["repository:${repository_owner}/app:pull"]'),
+    ],
+    [
+      "repositories that it may create",
+      grant("x", "github", 'repository_id: "1"', 'allow: ["repository:web/app:push"], create_repository: true'),
+    ],
+    ["an event that the other does not take", grant("x", "github", 'repository_id: "1", event_name: pull_request')],
+    ["another role", grant("x", "github", 'repository_id: "1"').replace("role/acr-web", "role/acr-api")],
+    ["another issuer", grant("x", "own", 'project_id: "1"')],
+  ])("not by %s", (_, other) => {
+    expect(shadowed(WIDE, other)).toEqual([]);
+  });
+
+  test("of two that are the same the later is named", () => {
+    expect(shadowed(WIDE, WIDE.replace("wide", "again"))).toEqual([
+      "grants.again: gives exactly what wide (line 8) gives, to the same callers; keep one",
+    ]);
+  });
+
+  test("by patterns and lists", () => {
+    const wide = grant("wide", "github", 'repository_id: "1", environment: { glob: "prod-*" }');
+    const of = (environment: string) =>
+      shadowed(wide, grant("x", "github", `repository_id: "1", environment: ${environment}`));
+    expect(of("prod-eu")).toHaveLength(1);
+    expect(of('{ glob: "prod-eu-*" }')).toHaveLength(1);
+    expect(of("{ any_of: [prod-eu, prod-us] }")).toHaveLength(1);
+    expect(of("{ any_of: [prod-eu, dev] }")).toEqual([]);
+    expect(of('{ glob: "prod*" }')).toEqual([expect.stringMatching(/^grants\.wide: is never needed: x /)]);
+  });
+
+  test("and of 5,000 grants in a moment", () => {
+    const many = Array.from({ length: 5000 }, (_, index) =>
+      grant(`g${index}`, "github", `ref: refs/heads/main, repository_id: "${index}"`),
+    );
+    const config = parseConfig(policy(many.join("")), { file: "broker.yaml", readFile: () => "" });
+    const start = performance.now();
+    lintFindings({ config, file: "broker.yaml", position: () => ({ line: 1, column: 1 }), now: new Date(0) });
+    expect(performance.now() - start).toBeLessThan(2000);
+  });
+});
+
+describe("issuer-unused and registry-unused", () => {
+  test("name what no grant names, and nothing else", () => {
+    const text = policy(grant("x", "github", 'repository_id: "1"')).replace(
+      "issuers:\n",
+      `  test: { instance_id: cri-abc124, region: cn-beijing, account_id: "1234567890123456", endpoints: [c.example.com] }\nissuers:\n  ram: ${ISSUERS["ram"]}\n`,
+    );
+    expect(lint(text).map(({ rule, severity, line, column }) => `${rule} ${severity} ${line}:${column}`)).toEqual([
+      "registry-unused note 5:3",
+      "issuer-unused note 7:3",
+    ]);
+  });
+});
+
+test("no rule throws, whatever loads; each finding has its place and its words", () => {
+  const claims = [
+    ...new Set(Object.values(PROVIDERS).flatMap(({ trusted, callerChosen }) => [...trusted, ...callerChosen])),
+  ];
+  const claim = fc.oneof(
+    fc.constantFrom(...claims, "account_id", "role_name"),
+    fc.string({ minLength: 1, maxLength: 8 }),
+  );
+  const value = fc.oneof(
+    fc.constantFrom(
+      "1",
+      "123",
+      "main",
+      "refs/heads/main",
+      "system:serviceaccount:a:b",
+      "acme/web",
+      "repo:acme/web:x",
+      "true",
+    ),
+    fc.string({ minLength: 1, maxLength: 8 }),
+  );
+  const pattern = fc.array(
+    fc.constantFrom("*", "a", "/", ":", "@", "-", "prod", "refs/heads/", "system:serviceaccount:"),
+    { minLength: 1, maxLength: 6 },
+  );
+  const condition = fc.oneof(
+    value,
+    fc.record({ any_of: fc.uniqueArray(value, { minLength: 1, maxLength: 3 }) }),
+    fc.record({ glob: pattern.map((parts) => parts.join("")) }),
+    fc.record({ contains: value }),
+  );
+  const scope = fc.constantFrom(
+    "repository:web/*:pull,push",
+    "repository:web/app:pull",
+    "repository:web/${repository_id}:pull",
+    "repository:${namespace_id}/*:push",
+  );
+  const one = fc.record({
+    issuer: fc.constantFrom(...Object.keys(ISSUERS)),
+    when: fc.dictionary(claim, condition, { minKeys: 1, maxKeys: 3 }),
+    registry: fc.constant("prod"),
+    allow: fc.uniqueArray(scope, { minLength: 1 }),
+    role_arn: fc.constant("acs:ram::1234567890123456:role/acr-web"),
+    max_ttl: fc.constantFrom(900, 1800),
+  });
+  let loaded = 0;
+  fc.assert(
+    fc.property(fc.array(one, { minLength: 1, maxLength: 3 }), (grants) => {
+      const issuers = Object.entries(ISSUERS)
+        .map(([name, text]) => `  ${name}: ${text}\n`)
+        .join("");
+      const text = `${HEAD}${issuers}${stringify({ grants: Object.fromEntries(grants.map((grant, index) => [`g${index}`, grant])) })}`;
+      let findings: Finding[];
+      try {
+        findings = lint(text);
+      } catch (error) {
+        if (error instanceof ConfigError) return;
+        throw error;
+      }
+      loaded++;
+      for (const { line, message } of findings) {
+        expect(line).toBeGreaterThan(3);
+        expect(message).not.toMatch(/undefined|\[object/);
+      }
+    }),
+    { numRuns: 2000 },
+  );
+  expect(loaded).toBeGreaterThan(100);
+});
