@@ -4,8 +4,10 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { stringify } from "yaml";
+import { apiKeyRules } from "../../shared/config/api-key-findings.ts";
 import { ConfigError } from "../../shared/config/config.ts";
 import { readYaml } from "../../shared/config/document.ts";
+import { grantRules } from "../../shared/config/grant-findings.ts";
 import { type Finding, lintFindings } from "../../shared/config/lint-findings.ts";
 import { parseConfig } from "../../shared/config/load.ts";
 import { PROVIDERS } from "../../shared/identity/providers.ts";
@@ -322,6 +324,11 @@ describe("grant-shadowed", () => {
     lintFindings({ config, file: "broker.yaml", position: () => ({ line: 1, column: 1 }), now: new Date(0) });
     expect(performance.now() - start).toBeLessThan(2000);
   });
+});
+
+test("docs/cli.md has every rule", () => {
+  const page = readFileSync(new URL("../../docs/cli.md", import.meta.url), "utf8");
+  for (const rule of [...Object.keys(grantRules), ...Object.keys(apiKeyRules)]) expect(page).toContain(`\`${rule}\``);
 });
 
 describe("issuer-unused and registry-unused", () => {
