@@ -25,6 +25,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "run the policy's tests: claims in, allow or deny out",
     load: async () => (await import("./commands/test.ts")).test,
   },
+  diff: {
+    summary: "say who gains and who loses what between two policies",
+    load: async () => (await import("./commands/diff.ts")).diff,
+  },
   "key new": {
     summary: "make an API key for a script that has nothing better",
     load: async () => (await import("./commands/key.ts")).newKey,
