@@ -54,7 +54,7 @@ const CLAIMS: Readonly<Record<OidcProvider, Record<string, unknown>>> = {
   },
   buildkite: {
     sub: "organization:acme:pipeline:web:ref:refs/heads/main:commit:0123:step:push",
-    organization_slug: "acme",
+    organization_id: "0184990a-477b-4fa8-9968-496074483cee",
     pipeline_slug: "web",
     build_branch: "main",
   },
