@@ -2,7 +2,7 @@
 
 import type { BrokerConfig } from "../../shared/config/config.ts";
 import { BrokerError } from "../../shared/error.ts";
-import { isHolder, type RightsRequest } from "../../shared/policy/decision.ts";
+import { isNearly, type RightsRequest } from "../../shared/policy/decision.ts";
 import type { Principal } from "../../shared/policy/grant.ts";
 import type { TokenRequest } from "./token-request.ts";
 
@@ -18,8 +18,8 @@ export function rightsRequest(request: TokenRequest, principal: Principal, confi
   if ("grant" in request.wanted) {
     const { grant: name } = request.wanted;
     const grant = config.grants.find((candidate) => candidate.name === name);
-    // To a stranger, another's grant is as unknown as one that does not exist.
-    if (grant === undefined || !isHolder(principal, grant)) {
+    // A grant that is not even nearly for the caller is as unknown to it as one that does not exist.
+    if (grant === undefined || !isNearly(principal, grant)) {
       throw new BrokerError("unknown_grant", `there is no grant ${JSON.stringify(name)} for callers of yours`);
     }
     if (request.registry !== undefined && request.registry !== grant.registry) {

@@ -9,6 +9,9 @@ import { parseScope, quote, type Scope } from "../../shared/policy/scope.ts";
 export const FORMATS = ["json", "password", "docker-config", "env", "kubernetes-secret"] as const;
 export type Format = (typeof FORMATS)[number];
 
+/** Far more than fit into a session policy, and few enough that none of what is done for each is work worth asking for. */
+const MOST_SCOPES = 100;
+
 const name = z.string().check(z.minLength(1, "must not be empty"), z.maxLength(63, "is longer than a name may be"));
 const seconds = z.int("must be a whole number of seconds");
 
@@ -69,6 +72,10 @@ function wanted(scope: readonly string[] | undefined, grant: string | undefined)
       'nothing was asked for, and that never means everything; send scope ("repository:<namespace>/<repository>:pull") or grant',
     );
   }
+  if (texts.length > MOST_SCOPES)
+    throw invalid(
+      `${texts.length} scopes are more than ${MOST_SCOPES}, and no session policy has room for them; ask for fewer at once`,
+    );
   return {
     scopes: texts.map((text) => {
       const result = parseScope(text);

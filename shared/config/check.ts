@@ -72,6 +72,16 @@ export function crossProblems(config: Sound<ConfigFile>): Problem[] {
     ),
   );
   unique(
+    "one instance is one registry, or what is denied in one would be granted in the other; put all hosts into its endpoints",
+    registries.map(([name, registry]) => [
+      registry?.instance_id === undefined
+        ? undefined
+        : `${registry.region} ${registry.account_id} ${registry.instance_id}`,
+      ["registries", name, "instance_id"],
+    ]),
+    false,
+  );
+  unique(
     "one iss must select exactly one issuer",
     issuers.map(([name, issuer]) => [
       issuer && "issuer" in issuer ? issuer.issuer : undefined,

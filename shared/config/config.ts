@@ -119,7 +119,15 @@ export interface ConfigProblem {
 /** The file cannot be used. Every problem found, in the order of the file; `message` has one a line, `FILE:LINE:COLUMN: …`. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
-  constructor(readonly problems: readonly ConfigProblem[]) {
+  readonly problems: readonly ConfigProblem[];
+  constructor(found: readonly ConfigProblem[]) {
+    const problems = found.map((problem) => ({ ...problem, message: withoutKeys(problem.message) }));
     super(problems.map(({ file, line, column, message }) => `${file}:${line}:${column}: ${message}`).join("\n"));
+    this.problems = problems;
   }
+}
+
+/** A message that quotes what stands in the wrong place must not carry an API key, or the secret of one, into a log. */
+function withoutKeys(message: string): string {
+  return message.replace(/abk_[\w-]+/gi, "abk_…").replace(/[0-9a-f]{64}/gi, "…");
 }

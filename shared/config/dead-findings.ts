@@ -18,7 +18,10 @@ interface Form {
 
 const BOOLEAN: Form = { forms: ["true", "false"], write: '"true" or "false"' };
 const REF_TYPE: Form = { forms: ["branch", "tag"], write: "branch or tag" };
-const GITHUB_REF: Form = { forms: ["refs/**"], write: "the whole ref, as in refs/heads/main or refs/tags/v1" };
+const GITHUB_REF: Form = {
+  forms: ["refs/heads/**", "refs/tags/**", "refs/pull/**"],
+  write: "the whole ref, as in refs/heads/main or refs/tags/v1",
+};
 const OWNED: Form = { forms: ["*/*"], write: "owner and name, as in acme/web" };
 const WORKFLOW: Form = {
   forms: ["*/*/**"],

@@ -40,10 +40,11 @@ const RESERVED_KEYS = new Set(["__proto__", "constructor", "prototype"]);
 
 /**
  * Tabs, controls, line ends that editors show and YAML does not know or the other way round, and format characters (zero
- * width, direction, tags): https://trojansource.codes. A byte order mark may begin the file.
+ * width, direction, tags), what is drawn as nothing, spaces that are not the space: https://trojansource.codes. A byte order mark may begin the file.
  */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for.
-const HIDDEN = /[\u0000-\u0009\u000b\u000c\u000e-\u001f\u007f-\u009f\u2028\u2029]|\r(?!\n)|(?!^\ufeff)\p{Cf}/u;
+const HIDDEN =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for.
+  /[\u0000-\u0009\u000b\u000c\u000e-\u001f\u007f-\u009f\u2028\u2029]|\r(?!\n)|(?!^\ufeff)[\p{Cf}\p{DI}]|(?! )\p{Zs}/u;
 
 function codePoint(character: string): string {
   return (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");

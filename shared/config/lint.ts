@@ -10,6 +10,9 @@ import type { OidcProvider } from "./config.ts";
 import type { ConfigFile } from "./schema.ts";
 
 type Provider = OidcProvider | "alibaba";
+
+/** Whose claims are whatever an operator makes them. */
+const ANY_CLAIM: ReadonlySet<Provider> = new Set(["generic", "jenkins"]);
 type Conditions = NonNullable<NonNullable<NonNullable<Sound<ConfigFile>["grants"]>[string]>["when"]>;
 
 /** Every token of an issuer has these alike, or they say what a caller is like and not who it is. */
@@ -121,10 +124,13 @@ function openPatterns(when: Conditions, provider: Provider, grant: string): Prob
 /** A grant none of whose conditions rests on something that the issuer vouches for. */
 function standsOnNothing(when: Conditions, provider: Provider, grant: string): Problem[] {
   const { callerChosen, advice, identifyingSubject } = judgementOf(provider);
+  const trusted = ANY_CLAIM.has(provider) ? undefined : judgementOf(provider).trusted;
   const conditions = Object.entries(when);
   // One that is wrong in itself has been complained of, and may carry the grant once it is mended.
   if (conditions.some(([, condition]) => condition === undefined)) return [];
   const carries = ([claim, condition]: (typeof conditions)[number]) =>
+    // Where strangers share the issuer, they also name claims of their own (`agent_tag:…`): only what is known carries.
+    (trusted === undefined || trusted.includes(claim)) &&
     !callerChosen.includes(claim) &&
     !TELLS_NOBODY_APART.has(claim) &&
     !/^[*/:@]+$/.test(patternOf(condition) ?? "") &&

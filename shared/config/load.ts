@@ -9,6 +9,7 @@ import type { Denial, Grant } from "../policy/grant.ts";
 import { formatScope, parseScope, quote, type Scope } from "../policy/scope.ts";
 import { isScopeTemplate, parseScopeTemplate, type ScopeTemplate } from "../policy/scope-template.ts";
 import { crossProblems, type Problem, pathText, type Sound, shapeProblems, soundParts } from "./check.ts";
+import { claimRules } from "./claim-findings.ts";
 import {
   type AlibabaEndpoints,
   type BrokerConfig,
@@ -18,8 +19,10 @@ import {
   type OidcIssuer,
   type OidcProvider,
 } from "./config.ts";
+import { deadRules } from "./dead-findings.ts";
 import { readYaml } from "./document.ts";
 import { unsafeProblems } from "./lint.ts";
+import type { Found } from "./lint-findings.ts";
 import type { ConfigFile } from "./schema.ts";
 import { slipProblems } from "./slips.ts";
 
@@ -56,8 +59,7 @@ export function parseConfig(
       // Where YAML itself was wrong, what stands there now is only a consequence.
       if (document.problems.some(({ line, column }) => line === position.line && column === position.column)) continue;
       const whole = path.length === 0 ? message : `${pathText(path)}: ${message}`;
-      // A whole API key in the wrong place must not end up in a log.
-      found.push({ file, ...position, message: whole.replace(/abk_[\w-]+/g, "abk_…") });
+      found.push({ file, ...position, message: whole });
     }
   };
   const keySets = new Map<string, KeySet>();
@@ -78,7 +80,22 @@ export function parseConfig(
     document.linesOfKeys(["grants"]),
     document.linesOfKeys(["denials"]),
   );
-  return deepFreeze({ ...resolved, digest: digest(resolved) });
+  const config = deepFreeze({ ...resolved, digest: digest(resolved) });
+  const dead = deadDenials(config).map(({ path, part, message }) => ({
+    file,
+    ...document.position(path, part),
+    message,
+  }));
+  if (dead.length > 0) throw new ConfigError(dead);
+  return config;
+}
+
+/** What cannot match is in a grant of no use, and in a denial a hole that nobody sees: there it stops the start. */
+function deadDenials(config: BrokerConfig): Found[] {
+  const rules = [claimRules["claim-unknown"], deadRules["grant-never-matches"]];
+  return rules
+    .flatMap((rule) => rule?.(config, new Date(0)) ?? [])
+    .filter(({ path: [section] }) => section === "denials");
 }
 
 function resolveConfig(

@@ -3,8 +3,10 @@
  * where the namespace belongs, a right that nothing can use. Each stops the start, because whoever wrote it meant another thing.
  */
 
+import { judgementOf } from "../identity/providers.ts";
 import { quote } from "../policy/scope.ts";
 import type { Problem, Sound } from "./check.ts";
+import type { OidcProvider } from "./config.ts";
 import type { Path } from "./document.ts";
 import { numberHint } from "./ids.ts";
 import type { ConfigFile } from "./schema.ts";
@@ -23,11 +25,34 @@ export function slipProblems(config: Sound<ConfigFile>): Problem[] {
     ...denials.flatMap(([name, denial]) =>
       namesForNumbers(["denials", name, "when"], denial?.when, providerOf(denial?.issuer)),
     ),
+    ...denials.flatMap(([name, denial]) =>
+      evadable(["denials", name, "when"], denial?.when, providerOf(denial?.issuer)),
+    ),
     ...grants.flatMap(([name, grant]) => instancesForNamespaces(["grants", name, "allow"], grant?.allow, config)),
     ...denials.flatMap(([name, denial]) => instancesForNamespaces(["denials", name, "deny"], denial?.deny, config)),
     ...instancesForNamespaces(["ceiling"], config.ceiling, config),
     ...grants.flatMap(([name, grant]) => createsWithoutPush(["grants", name], grant)),
   ];
+}
+
+/** What is denied by a claim that the caller can leave out, or have made of other claims, is not denied. */
+function evadable(path: Path, when: Conditions | undefined, provider: OidcProvider | "alibaba" | undefined): Problem[] {
+  if (provider === undefined) return [];
+  const { optional = [], identifyingSubject } = judgementOf(provider);
+  return Object.keys(when ?? {}).flatMap((claim) => {
+    const isShaped = claim === "sub" && identifyingSubject !== undefined;
+    if (!optional.includes(claim) && !isShaped) return [];
+    const why = isShaped ? "administrators can have it made of other claims" : "a job can leave it out of its token";
+    return [
+      {
+        ...problem(
+          [...path, claim],
+          `denies nobody who does not want it: ${why}; deny by a claim that is always there`,
+        ),
+        part: "key" as const,
+      },
+    ];
+  });
 }
 
 /** No token of the issuer has such a value, so that the grant would be dead, and the denial deny nothing. */

@@ -23,6 +23,8 @@ export interface ProviderPreset {
   readonly types?: readonly string[];
   readonly trusted: readonly string[];
   readonly callerChosen: readonly string[];
+  /** Claims that a caller may leave out of its token: nothing can be denied by them. */
+  readonly optional?: readonly string[];
   /** What a good grant for it names; shown where one names nothing that can be trusted. */
   readonly advice: string;
 }
@@ -162,6 +164,7 @@ export const PROVIDERS: Readonly<Record<OidcProvider, ProviderPreset>> = {
       "runner_environment",
       "jti",
     ],
+    optional: ["organization_id", "pipeline_id", "cluster_id", "cluster_name", "queue_id", "queue_key", "agent_id"],
     advice:
       "name organization_id or organization_slug with pipeline_slug, or pipeline_id: every organization shares the issuer",
   },
@@ -233,10 +236,14 @@ export const PROVIDERS: Readonly<Record<OidcProvider, ProviderPreset>> = {
   },
 };
 
-type Judgement = Pick<ProviderPreset, "callerChosen" | "advice" | "identifyingSubject" | "implied">;
+type Judgement = Pick<
+  ProviderPreset,
+  "trusted" | "callerChosen" | "optional" | "advice" | "identifyingSubject" | "implied"
+>;
 
 /** RAM identities: the session's name is the caller's own choice at AssumeRole. */
 const ALIBABA: Judgement = {
+  trusted: ["account_id", "arn", "principal_id", "role_name", "user_name"],
   callerChosen: ["session_name", "identity_type"],
   advice: "name account_id with role_name or user_name",
 };

@@ -90,6 +90,13 @@ export function decide(principal: Principal, request: RightsRequest, policy: Pol
   return deny(whyNot(principal, registry, scopes, index, matching.sort(byName)));
 }
 
+/** Whether the grant is for the principal, or but for a condition: one holds that tells the caller from others of its issuer. */
+export function isNearly(principal: Principal, grant: Grant): boolean {
+  if (!isHolder(principal, grant)) return false;
+  const holding = grant.when.filter((condition) => holds(condition, principal.claims));
+  return holding.length === grant.when.length || holding.some(isVouchedFor);
+}
+
 /** What is asked for, canonical; of a named grant all that it gives to a caller with these claims. */
 export function scopesOf(request: RightsRequest, claims: Claims): Scope[] {
   return canonicalScopes("grant" in request ? grantFor(request.grant, claims).allow : request.scopes);

@@ -8,6 +8,7 @@ import { type ClaimValue, type Condition, claimValue, holds } from "./condition.
 import { type Decision, decide, grantFor, isHolder, type NearMiss, type RightsRequest, scopesOf } from "./decision.ts";
 import { explainDenial } from "./explanation.ts";
 import type { Grant, Policy, Principal } from "./grant.ts";
+import { grantIndex } from "./grant-index.ts";
 import { covers, type Scope } from "./scope.ts";
 import type { RegistryLocation } from "./session-policy.ts";
 import { type LifetimeWish, type Terms, termsOf } from "./terms.ts";
@@ -56,6 +57,8 @@ export interface Question extends LifetimeWish {
   readonly caller: string;
   readonly request: RightsRequest;
   readonly policy: Policy;
+  /** Explain this many grants at most, those first that match or give something in a namespace asked for. All where left out. */
+  readonly mostGrants?: number;
   readonly location: RegistryLocation;
 }
 
@@ -65,7 +68,7 @@ export function explain(question: Question): Explanation {
   const registry = "grant" in request ? request.grant.registry : request.registry;
   const scopes = scopesOf(request, principal.claims);
   const decision = decide(principal, request, policy);
-  const considered = ("grant" in request ? [request.grant] : policy.grants)
+  const considered = grantsToExplain(question, registry, scopes)
     .filter((grant) => isHolder(principal, grant))
     .map((grant) => grantFor(grant, principal.claims));
   const shared = {
@@ -89,6 +92,25 @@ export function explain(question: Question): Explanation {
     terms,
     ...("refused" in terms ? { refusal: { code: terms.refused, detail: terms.detail } } : {}),
   };
+}
+
+/** With a limit those that the index finds, so that what a caller asks costs what a decision does and not what a review does. */
+function grantsToExplain(
+  { principal, request, policy, mostGrants }: Question,
+  registry: string,
+  scopes: readonly Scope[],
+) {
+  if ("grant" in request) return [request.grant];
+  if (mostGrants === undefined) return policy.grants;
+  const index = grantIndex(policy.grants);
+  const found = new Set(index.possible(principal, registry).slice(0, mostGrants));
+  for (const namespace of new Set(scopes.map((scope) => scope.namespace))) {
+    for (const grant of index.giving(principal, registry, namespace)) {
+      if (found.size >= mostGrants) return [...found];
+      found.add(grant);
+    }
+  }
+  return [...found];
 }
 
 function explainGrant(

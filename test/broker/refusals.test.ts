@@ -212,6 +212,20 @@ const refusals: Refusal[] = [
     send: () => h.ask({ registry: "nope", scope }),
   },
   {
+    title: "a grant that is not even nearly for the caller",
+    status: 400,
+    code: "unknown_grant",
+    detail: '"untrusting"',
+    send: () => h.ask({ grant: "untrusting" }),
+  },
+  {
+    title: "a hundred and one scopes",
+    status: 400,
+    code: "invalid_request",
+    detail: "more than 100",
+    send: () => h.ask({ registry: "prod", scope: Array.from({ length: 101 }, (_, n) => `repository:web/a${n}:pull`) }),
+  },
+  {
     title: "an unknown grant",
     status: 400,
     code: "unknown_grant",

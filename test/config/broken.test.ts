@@ -343,6 +343,9 @@ describe("what a reviewer would not see", () => {
     ["a zero-width space", "refs/heads/ma\u200bin", "U+200B"],
     ["a change of direction", "refs/heads/\u202emain", "U+202E"],
     ["a tag character", "refs/heads/main\u{e0041}", "U+E0041"],
+    ["a Hangul filler, which is drawn as nothing", "refs/heads/main\u3164", "U+3164"],
+    ["a variation selector", "refs/heads/main\ufe0f", "U+FE0F"],
+    ["a space that is none", "refs/heads/main\u00a0", "U+00A0"],
     ["a soft hyphen", "refs/heads/ma\u00adin", "U+00AD"],
     ["a next-line character", "refs/heads/main # ours\u0085", "U+0085"],
     ["a line separator", "refs/heads/main # ours\u2028", "U+2028"],
@@ -358,6 +361,48 @@ describe("what a reviewer would not see", () => {
   test("line ends of Windows and a byte order mark are no such thing", () => {
     expect(problemsOf(`\ufeff${GOOD.replaceAll("\n", "\r\n")}`)).toEqual([]);
   });
+});
+
+test.each([
+  ["buildkite", '"agent_tag:queue": deploy'],
+  ["github", "repo_property_team: deploy"],
+  ["github", 'check_run_id: "1"'],
+  ["github", "repository_visibilty: private"],
+  ["gitlab", "groups_direct: { contains: acme }"],
+])("a claim that strangers have made themselves carries no grant: %s %s", (provider, condition) => {
+  const text = `version: 1
+audience: https://acr-broker.example.com
+registries:
+  prod: { instance_id: cri-abc123, region: cn-hangzhou, account_id: "1234567890123456", endpoints: [acme.example.com] }
+issuers:
+  it: { provider: ${provider}, issuer: "https://issuer.example.com" }
+grants:
+  loose: { issuer: it, when: { ${condition} }, registry: prod, allow: ["repository:web/*:pull"], role_arn: "acs:ram::1234567890123456:role/acr-web", max_ttl: 900 }
+`;
+  expect(problemsOf(text).map(({ message }) => message)).toEqual([
+    expect.stringContaining("rests only on what any caller"),
+  ]);
+});
+
+test("one instance under two names does not load: what is denied in one would be granted in the other", () => {
+  const twice = GOOD.replace(
+    "issuers:\n",
+    '  again: { instance_id: cri-abc123, region: cn-hangzhou, account_id: "1234567890123456", endpoints: [other.example.com] }\nissuers:\n',
+  );
+  expect(problemsOf(twice).map(({ message }) => message)).toEqual([
+    expect.stringContaining("one instance is one registry"),
+  ]);
+});
+
+test.each([
+  ["an anchor", "&abk_nightly_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef { x: 1 }"],
+  ["an alias", "*abk_nightly_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"],
+  ["capitals", "ABK_nightly_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"],
+  ["the secret alone", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"],
+])("a whole API key as %s in the wrong place is not repeated", (_, text) => {
+  const problems = problemsOf(GOOD.replace("api_key: nightly", `api_key: ${text}`));
+  expect(problems.length).toBeGreaterThan(0);
+  expect(JSON.stringify(problems)).not.toContain("0123456789abcdef0123");
 });
 
 describe("variables, denials and the ceiling", () => {

@@ -126,16 +126,23 @@ describe("claim-unknown", () => {
     expect(said(issuer, `${quiet}, ${condition}`)).toEqual([]);
   });
 
-  test("in a denial, which it would keep from denying, and in a scope", () => {
-    const denials =
-      'denials:\n  y: { issuer: github, when: { repositoryid: "1" }, registry: prod, deny: ["repository:web/app:push"] }\n';
-    const text = policy(grant("x", "github", 'repository_id: "1"', 'allow: ["repository:${team}/app:pull"]'), denials);
+  test("in a scope", () => {
+    const text = policy(grant("x", "github", 'repository_id: "1"', 'allow: ["repository:${team}/app:pull"]'));
     expect(lint(text).map(({ rule, line, column, message }) => `${rule} ${line}:${column} ${message}`)).toEqual([
       expect.stringMatching(
         /^claim-unknown 8:\d+ grants\.x\.allow: in repository:\$\{team\}\/app:pull "team".*given to nobody$/,
       ),
-      expect.stringMatching(/^claim-unknown 10:32 denials\.y\.when\.repositoryid: .*the denial denies nothing$/),
     ]);
+  });
+
+  test.each([
+    ["github", 'repositoryid: "1"', "the denial denies nothing"],
+    ["github", 'ref: { glob: "refs/*" }', "refs/heads/main"],
+    ["github", "sub: repo:acme/bad:ref:refs/heads/main", "administrators can have it made of other claims"],
+    ["buildkite", "pipeline_id: x", "a job can leave it out of its token"],
+  ])("in a denial that would deny nothing, it stops the start: %s %s", (issuer, condition, why) => {
+    const denials = `denials:\n  y: { issuer: ${issuer}, when: { ${condition} }, registry: prod, deny: ["repository:web/app:push"] }\n`;
+    expect(() => lint(policy(grant("x", issuer, QUIET[issuer] as string), denials))).toThrow(why);
   });
 });
 
@@ -409,7 +416,7 @@ test("no rule throws, whatever loads; each finding has its place and its words",
         expect(message).not.toMatch(/undefined|\[object/);
       }
     }),
-    { numRuns: 2000 },
+    { numRuns: 4000 },
   );
-  expect(loaded).toBeGreaterThan(100);
+  expect(loaded).toBeGreaterThan(50);
 });

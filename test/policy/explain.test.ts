@@ -296,3 +296,19 @@ describe("for all policies and callers", () => {
     expect(hidden).toBeGreaterThan(500);
   });
 });
+
+test("with a limit no more grants are explained, and those that decide are among them", () => {
+  const many = Array.from({ length: 500 }, (_, index) =>
+    grant(`g${index}`, {
+      when: when({ owner: "acme", repository_id: String(index) }),
+      allow: [scope("repository:base/*:pull")],
+    }),
+  );
+  const principal = caller({ owner: "acme", repository_id: "499" });
+  const request = { registry: "prod", scopes: [scope("repository:base/node:pull")] };
+  const question = { principal, caller: "", request, policy: policyOf(many), location };
+  const limited = callerView(explain({ ...question, mostGrants: 50 }));
+  expect(limited.grants).toHaveLength(50);
+  expect(limited.grants.find(({ decides }) => decides)?.name).toBe("g499");
+  expect(operatorView(explain(question)).grants).toHaveLength(500);
+});

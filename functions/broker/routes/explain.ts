@@ -16,6 +16,9 @@ import { readBody } from "../request-body.ts";
 import { rightsRequest } from "../rights-request.ts";
 import { tokenRequest } from "../token-request.ts";
 
+/** More would be no explanation. */
+const MOST_GRANTS = 50;
+
 export interface ExplainRouteParts {
   readonly config: BrokerConfig;
   readonly identity: Identity;
@@ -35,6 +38,7 @@ export function explainRoute({ config, identity, log }: ExplainRouteParts): Hand
       caller: principalName(principal),
       request,
       policy: config,
+      mostGrants: MOST_GRANTS,
       location: config.registries.get(registry) as Registry,
       ttlSeconds,
       minTtlSeconds,
