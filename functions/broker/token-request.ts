@@ -6,7 +6,7 @@ import { parseStrictJson } from "../../shared/json.ts";
 import { SHORTEST_LIFETIME_SECONDS } from "../../shared/policy/grant.ts";
 import { parseScope, quote, type Scope } from "../../shared/policy/scope.ts";
 
-export const FORMATS = ["json", "password", "docker-config", "env", "kubernetes-secret"] as const;
+const FORMATS = ["json", "password", "docker-config", "env", "kubernetes-secret"] as const;
 export type Format = (typeof FORMATS)[number];
 
 /** Far more than fit into a session policy, and few enough that none of what is done for each is work worth asking for. */
@@ -15,7 +15,7 @@ const MOST_SCOPES = 100;
 const name = z.string().check(z.minLength(1, "must not be empty"), z.maxLength(63, "is longer than a name may be"));
 const seconds = z.int("must be a whole number of seconds");
 
-export const tokenRequestSchema = z.strictObject({
+const tokenRequestSchema = z.strictObject({
   registry: z.optional(name),
   scope: z.optional(z.array(z.string())),
   grant: z.optional(name),

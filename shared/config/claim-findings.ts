@@ -1,6 +1,6 @@
 /** What a reviewer should see of the claims that a policy names: those that no token has, and names where there is an id. */
 
-import { judgementOf, PROVIDERS } from "../identity/providers.ts";
+import { hasOpenClaims, judgementOf, PROVIDERS } from "../identity/providers.ts";
 import { nearName } from "../near-name.ts";
 import { quote } from "../policy/scope.ts";
 import { variablesOf } from "../policy/scope-template.ts";
@@ -34,9 +34,6 @@ const OPEN_ENDED: Readonly<Partial<Record<Provider, RegExp>>> = {
   github: /^repo_property_/,
   buildkite: /^agent_tag:/,
 };
-
-/** Whose claims are whatever an operator makes them. */
-const ANY_CLAIM: ReadonlySet<Provider> = new Set(["generic", "jenkins"]);
 
 export const claimRules: Readonly<Record<string, Rule>> = {
   "claim-unknown": (config) => [
@@ -73,12 +70,12 @@ function unknownVariables({ grants, issuers }: BrokerConfig): Found[] {
 
 /** What to say of a claim that tokens of the issuer do not have; nothing where they may. */
 function unknownClaim(claim: string, { name, provider }: Issuer): string | undefined {
-  if (ANY_CLAIM.has(provider) || OPEN_ENDED[provider]?.test(claim)) return undefined;
+  if (hasOpenClaims(provider) || OPEN_ENDED[provider]?.test(claim)) return undefined;
   const known = claimsOf(provider);
   if (known.includes(claim)) return undefined;
   const near = nearClaim(claim, known);
   const others = (Object.keys(PROVIDERS) as OidcProvider[]).filter(
-    (other) => !ANY_CLAIM.has(other) && claimsOf(other).includes(claim),
+    (other) => !hasOpenClaims(other) && claimsOf(other).includes(claim),
   );
   const instead =
     near !== undefined

@@ -3,7 +3,7 @@
  * listed at https://unit42.paloaltonetworks.com/oh-my-dc-oidc-misconfigurations-in-cloud/.
  */
 
-import { judgementOf } from "../identity/providers.ts";
+import { hasOpenClaims, judgementOf } from "../identity/providers.ts";
 import { quote } from "../policy/scope.ts";
 import type { Problem, Sound } from "./check.ts";
 import type { OidcProvider } from "./config.ts";
@@ -11,8 +11,6 @@ import type { ConfigFile } from "./schema.ts";
 
 type Provider = OidcProvider | "alibaba";
 
-/** Whose claims are whatever an operator makes them. */
-const ANY_CLAIM: ReadonlySet<Provider> = new Set(["generic", "jenkins"]);
 type Conditions = NonNullable<NonNullable<NonNullable<Sound<ConfigFile>["grants"]>[string]>["when"]>;
 
 /** Every token of an issuer has these alike, or they say what a caller is like and not who it is. */
@@ -124,7 +122,7 @@ function openPatterns(when: Conditions, provider: Provider, grant: string): Prob
 /** A grant none of whose conditions rests on something that the issuer vouches for. */
 function standsOnNothing(when: Conditions, provider: Provider, grant: string): Problem[] {
   const { callerChosen, advice, identifyingSubject } = judgementOf(provider);
-  const trusted = ANY_CLAIM.has(provider) ? undefined : judgementOf(provider).trusted;
+  const trusted = hasOpenClaims(provider) ? undefined : judgementOf(provider).trusted;
   const conditions = Object.entries(when);
   // One that is wrong in itself has been complained of, and may carry the grant once it is mended.
   if (conditions.some(([, condition]) => condition === undefined)) return [];

@@ -252,3 +252,8 @@ const ALIBABA: Judgement = {
 export function judgementOf(provider: OidcProvider | "alibaba"): Judgement {
   return provider === "alibaba" ? ALIBABA : PROVIDERS[provider];
 }
+
+/** Whether the claims of such an issuer are whatever its operator makes them. */
+export function hasOpenClaims(provider: OidcProvider | "alibaba"): boolean {
+  return provider === "generic" || provider === "jenkins";
+}

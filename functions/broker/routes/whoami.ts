@@ -4,7 +4,8 @@ import type { Handler } from "hono";
 import type { BrokerConfig } from "../../../shared/config/config.ts";
 import type { Identity } from "../../../shared/identity/identify.ts";
 import { holds } from "../../../shared/policy/condition.ts";
-import { grantFor, isHolder } from "../../../shared/policy/decision.ts";
+import { grantFor } from "../../../shared/policy/decision.ts";
+import { grantIndex } from "../../../shared/policy/grant-index.ts";
 import { formatScope } from "../../../shared/policy/scope.ts";
 import type { BrokerVariables } from "../app.ts";
 
@@ -12,8 +13,11 @@ export function whoamiRoute(config: BrokerConfig, identity: Identity): Handler<{
   return async (c) => {
     const principal = await identity.identify(c.req.header("authorization"), c.var.clientAddress);
     const { source, subject, claims, expiresAt } = principal;
-    const grants = config.grants
-      .filter((grant) => isHolder(principal, grant) && grant.when.every((condition) => holds(condition, claims)))
+    const index = grantIndex(config.grants);
+    const grants = [...config.registries.keys()]
+      .flatMap((registry) => index.possible(principal, registry))
+      .filter((grant) => grant.when.every((condition) => holds(condition, claims)))
+      .sort((a, b) => a.line - b.line)
       .map((grant) => grantFor(grant, claims));
     return c.json(
       {
