@@ -1,8 +1,8 @@
 /** An explanation for the operator's terminal. Everything is shown: whoever has the policy may read it. */
 
-import { type Claims, describeCondition } from "../shared/policy/condition.ts";
+import type { Claims } from "../shared/policy/condition.ts";
 import type { Explanation, GrantExplanation } from "../shared/policy/explain.ts";
-import { describeActual } from "../shared/policy/explanation.ts";
+import { describeActual, describeDemand, subjectOf } from "../shared/policy/explanation.ts";
 import { operatorView } from "../shared/policy/explanation-view.ts";
 import { formatScope } from "../shared/policy/scope.ts";
 import { instantiate } from "../shared/policy/scope-template.ts";
@@ -53,14 +53,17 @@ function place({ name, line }: { readonly name: string; readonly line: number },
 
 /** Its conditions, one a line, and what it gives of what is asked for. */
 function grantLines(one: GrantExplanation, claims: Claims, isColoured: boolean): string[] {
-  const { grant, conditions, covers } = one;
+  const { grant, conditions, limits, covers } = one;
   const { green, red } = colours(isColoured);
-  const width = Math.max(0, ...conditions.map(({ condition }) => condition.claim.length));
+  const demands = [
+    ...conditions.map(({ condition, holds, actual }) => ({ demand: condition, what: condition.claim, holds, actual })),
+    ...limits.map(({ limit, keeps, actual }) => ({ demand: limit, what: subjectOf(limit), holds: keeps, actual })),
+  ];
+  const width = Math.max(0, ...demands.map(({ what }) => what.length));
   return [
-    ...conditions.map(({ condition, holds, actual }) => {
-      const claim = condition.claim.padEnd(width);
-      const must = `must be ${describeCondition(condition)}`;
-      return `  ${holds ? green("holds") : red("fails")}  ${claim}  ${describeActual(actual)}${holds ? "" : `, and ${must}`}`;
+    ...demands.map(({ demand, what, holds, actual }) => {
+      const must = `must be ${describeDemand(demand)}`;
+      return `  ${holds ? green("holds") : red("fails")}  ${what.padEnd(width)}  ${describeActual(actual)}${holds ? "" : `, and ${must}`}`;
     }),
     ...(grant.allowFor ?? []).map((template) => {
       const scope = instantiate(template, claims);
@@ -101,9 +104,15 @@ function rank({ matches, covers, isInRegistry, conditions }: GrantExplanation): 
   return (isInRegistry ? 4 : 0) + (matches ? 2 : 0) + (covers.length > 0 ? 1 : 0) + share;
 }
 
-function inShort({ grant, isInRegistry, matches, conditions, covers }: GrantExplanation, registry: string): string {
+function inShort(
+  { grant, isInRegistry, matches, conditions, limits, covers }: GrantExplanation,
+  registry: string,
+): string {
   if (!isInRegistry) return `is for registry ${grant.registry}, not ${registry}`;
-  const failing = conditions.filter((one) => !one.holds).map(({ condition }) => condition.claim);
+  const failing = [
+    ...conditions.filter((one) => !one.holds).map(({ condition }) => condition.claim),
+    ...limits.filter((one) => !one.keeps).map(({ limit }) => subjectOf(limit)),
+  ];
   const does =
     covers.length === 0 ? "gives nothing of what is asked for" : `gives ${covers.map(formatScope).join(" ")}`;
   return matches ? `matches, ${does}` : `fails on ${failing.join(", ")}; ${does}`;

@@ -7,6 +7,7 @@ import type { Claims } from "../shared/policy/condition.ts";
 import type { RightsRequest } from "../shared/policy/decision.ts";
 import { type Explanation, explain } from "../shared/policy/explain.ts";
 import type { Principal } from "../shared/policy/grant.ts";
+import type { Circumstances } from "../shared/policy/limit.ts";
 import { parseScope } from "../shared/policy/scope.ts";
 
 /** Something named is not there, or something needed is not named. `field` is what to change. */
@@ -17,7 +18,7 @@ export interface Misnomer {
   readonly problem: string;
 }
 
-export interface Caller {
+export interface Caller extends Circumstances {
   readonly claims?: Claims | undefined;
   /** Name of a configured issuer; left out: by the claim `iss`, or the only one. */
   readonly issuer?: string | undefined;
@@ -25,9 +26,12 @@ export interface Caller {
   readonly apiKey?: string | undefined;
 }
 
-export function principalOf({ claims, issuer, apiKey }: Caller, config: BrokerConfig): Principal | Misnomer {
+export function principalOf(
+  { claims, issuer, apiKey, address, time }: Caller,
+  config: BrokerConfig,
+): Principal | Misnomer {
   if (apiKey !== undefined) {
-    if (config.apiKeys.has(apiKey)) return { source: { apiKey }, subject: apiKey, claims: {} };
+    if (config.apiKeys.has(apiKey)) return { source: { apiKey }, subject: apiKey, claims: {}, address, time };
     return { field: "api_key", problem: unknown("API key", apiKey, config.apiKeys.keys()) };
   }
   if (claims === undefined) return { field: "claims", problem: "is missing: who is asking?" };
@@ -36,7 +40,7 @@ export function principalOf({ claims, issuer, apiKey }: Caller, config: BrokerCo
   const { sub } = claims;
   // A signed Alibaba Cloud identity has no sub; the broker takes its ARN.
   const subject = typeof sub === "string" ? sub : typeof claims["arn"] === "string" ? claims["arn"] : "";
-  return { source: { issuer: source }, subject, claims };
+  return { source: { issuer: source }, subject, claims, address, time };
 }
 
 function issuerOf({ iss }: Claims, named: string | undefined, { issuers }: BrokerConfig): string | Misnomer {

@@ -1,6 +1,8 @@
 /** `acr-broker explain`: what a broker of this policy would decide for these claims, and why; without a broker, without a token. */
 
+import { normalAddress } from "../../shared/address.ts";
 import { loadConfig } from "../../shared/config/load.ts";
+import { dateTime } from "../../shared/config/values.ts";
 import { operatorView } from "../../shared/policy/explanation-view.ts";
 import { readClaims } from "../claims.ts";
 import { command, EXIT, UsageError } from "../command.ts";
@@ -28,6 +30,8 @@ or the claims cannot be used).`,
     scope: { type: "string", multiple: true, value: "SCOPE", help: "what is asked for; may be repeated" },
     grant: { type: "string", value: "NAME", help: "instead of scopes: all that this grant gives" },
     registry: { type: "string", value: "NAME", help: "may be left out where there is only one, or with --grant" },
+    address: { type: "string", value: "IP", help: "where the request comes from; unknown when left out" },
+    time: { type: "string", value: "TIME", help: "when it is made, as in 2027-06-30T00:00:00Z; now when left out" },
     config: CONFIG_OPTION,
     json: JSON_OPTION,
   },
@@ -47,7 +51,8 @@ or the claims cannot be used).`,
     const scope = options.scope?.flatMap((text) => text.split(" ")).filter((text) => text !== "");
     const file = policyFile(options.config, terminal);
     const config = loadConfig(file);
-    const principal = named(principalOf({ claims: read, issuer, apiKey }, config));
+    const asked = { address: checkedAddress(options.address), time: checkedTime(options.time) ?? terminal.now() };
+    const principal = named(principalOf({ claims: read, issuer, apiKey, ...asked }, config));
     const explanation = answer(principal, named(requestOf({ scope, grant, registry }, config)), config);
     terminal.out(
       options.json === true
@@ -57,6 +62,19 @@ or the claims cannot be used).`,
     return explanation.refusal === undefined ? EXIT.ok : EXIT.no;
   },
 });
+
+function checkedAddress(written: string | undefined): string | undefined {
+  const address = normalAddress(written);
+  if (written !== undefined && address === undefined) throw new UsageError("--address is not an IP address");
+  return address;
+}
+
+function checkedTime(written: string | undefined): Date | undefined {
+  if (written === undefined) return undefined;
+  const complaint = dateTime(written);
+  if (complaint !== undefined) throw new UsageError(`--time ${complaint}`);
+  return new Date(written);
+}
 
 function named<T extends object>(result: T | Misnomer): T {
   if (!("problem" in result)) return result;

@@ -1,8 +1,9 @@
 /** What two policies' grants and denials give and deny otherwise: one by one, matched by name, then by content. */
 
-import { givenBy, holdersWithin, implies, otherLimits } from "../../shared/config/grant-order.ts";
+import { givenBy, holdersWithin, implies } from "../../shared/config/grant-order.ts";
 import { type Condition, describeCondition } from "../../shared/policy/condition.ts";
 import type { Denial, Grant } from "../../shared/policy/grant.ts";
+import { describeLimit, type Limit } from "../../shared/policy/limit.ts";
 import { type Change, changed, type Detail, givenText, reversed, scopeChange, together } from "./change.ts";
 
 export function grantChanges(old: readonly Grant[], now: readonly Grant[]): Change[] {
@@ -80,6 +81,7 @@ function betweenGrants(was: Grant, is: Grant): Detail[] {
   return [
     ...holderChange(was, is),
     ...conditionChange(was.when, is.when),
+    ...limitChange(was.limits, is.limits),
     ...changed("registry", was.registry, is.registry, "both"),
     ...scopeChange("allow", givenBy(was), givenBy(is)),
     // What a role permits stands in RAM.
@@ -96,7 +98,6 @@ function betweenGrants(was: Grant, is: Grant): Detail[] {
       is.createRepository,
       is.createRepository ? "widened" : "narrowed",
     ),
-    ...changed("other limits", otherLimits(was), otherLimits(is), "both"),
   ];
 }
 
@@ -105,10 +106,11 @@ function betweenDenials(was: Denial, is: Denial): Detail[] {
   return [
     ...changed("issuer", was.issuer ?? "every caller", is.issuer ?? "every caller", issuer),
     ...changed("registry", was.registry, is.registry, "both"),
-    ...[...conditionChange(was.when, is.when), ...scopeChange("deny", was.deny, is.deny)].map((detail) => ({
-      ...detail,
-      direction: reversed(detail.direction),
-    })),
+    ...[
+      ...conditionChange(was.when, is.when),
+      ...limitChange(was.limits, is.limits),
+      ...scopeChange("deny", was.deny, is.deny),
+    ].map((detail) => ({ ...detail, direction: reversed(detail.direction) })),
   ];
 }
 
@@ -142,6 +144,21 @@ function conditionChange(was: readonly Condition[], is: readonly Condition[]): D
   });
 }
 
+function limitChange(was: readonly Limit[] = [], is: readonly Limit[] = []): Detail[] {
+  return (["network", "time"] as const).flatMap((kind) => {
+    const [before, after] = [was, is].map((all) => all.find((one) => one.kind === kind));
+    // Of two that are both there it is not told which is the wider.
+    const direction = before === undefined ? "narrowed" : after === undefined ? "widened" : "both";
+    return changed(FIELDS[kind], before && describeLimit(before), after && describeLimit(after), direction);
+  });
+}
+
+const FIELDS = { network: "cidrs", time: "times" } as const;
+
+function limitDetails(limits: readonly Limit[] = [], direction: Detail["direction"]): Detail[] {
+  return limits.map((one) => ({ field: FIELDS[one.kind], direction, text: describeLimit(one) }));
+}
+
 function wholeGrant(grant: Grant, direction: Detail["direction"]): Detail[] {
   const gives = givenBy(grant)
     .map((given) => givenText(given))
@@ -149,6 +166,7 @@ function wholeGrant(grant: Grant, direction: Detail["direction"]): Detail[] {
   return [
     { field: "for", direction, text: holderText(grant) },
     ...grant.when.map((one) => ({ field: `when.${one.claim}`, direction, text: describeCondition(one) })),
+    ...limitDetails(grant.limits, direction),
     { field: "allow", direction, text: `${gives} in ${grant.registry}` },
     {
       field: "role_arn",
@@ -158,10 +176,11 @@ function wholeGrant(grant: Grant, direction: Detail["direction"]): Detail[] {
   ];
 }
 
-function wholeDenial({ issuer, when, deny, registry }: Denial, direction: Detail["direction"]): Detail[] {
+function wholeDenial({ issuer, when, limits, deny, registry }: Denial, direction: Detail["direction"]): Detail[] {
   return [
     { field: "issuer", direction, text: issuer ?? "every caller" },
     ...when.map((one) => ({ field: `when.${one.claim}`, direction, text: describeCondition(one) })),
+    ...limitDetails(limits, direction),
     { field: "deny", direction, text: `${deny.map((scope) => givenText(scope)).join(" ")} in ${registry}` },
   ];
 }

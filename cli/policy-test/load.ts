@@ -59,9 +59,10 @@ function loadFile(file: string, config: BrokerConfig, problems: ConfigProblem[])
   const cases = document.data as PolicyTestCase[];
   report(sameNames(cases));
   return cases.flatMap((written, index): LoadedCase[] => {
-    const { claims, issuer, api_key: apiKey, grant, registry } = written;
+    const { claims, issuer, api_key: apiKey, grant, registry, address, time } = written;
     const scope = typeof written.scope === "string" ? written.scope.split(" ").filter(Boolean) : written.scope;
-    const principal = principalOf({ claims, issuer, apiKey }, config);
+    const asked = { address, time: time === undefined ? undefined : new Date(time) };
+    const principal = principalOf({ claims, issuer, apiKey, ...asked }, config);
     const request = requestOf({ scope, grant, registry }, config);
     const wrong = [
       ...contradictions(written),
@@ -94,11 +95,17 @@ function contradictions(written: PolicyTestCase): Problem[] {
       refuse(field, "stands beside api_key, whose holder has neither; take it out");
   }
   const [expected, others] =
-    written.expect === "allow" ? (["deny", ["reason", "claim"]] as const) : (["allow", ["grants", "ttl"]] as const);
+    written.expect === "allow"
+      ? (["deny", ["reason", "claim", "limit"]] as const)
+      : (["allow", ["grants", "ttl"]] as const);
   for (const field of others) refuse(field, `goes with expect: ${expected}; take it out`);
-  if (written.claim !== undefined && written.reason !== undefined && written.reason !== "condition") {
-    refuse("claim", "goes with reason: condition; take one of the two out");
+  for (const field of ["claim", "limit"] as const) {
+    if (written.reason !== undefined && written.reason !== "condition") {
+      refuse(field, "goes with reason: condition; take one of the two out");
+    }
   }
+  if (written.claim !== undefined)
+    refuse("limit", "stands beside claim, and only the first of all fails; keep one of the two");
   return problems;
 }
 

@@ -15,7 +15,7 @@ export interface CaseResult {
 
 export interface Failure {
   /** Of the case, the field that does not hold. */
-  readonly field: "expect" | "grants" | "ttl" | "reason" | "claim";
+  readonly field: "expect" | "grants" | "ttl" | "reason" | "claim" | "limit";
   readonly expected: string;
   readonly got: string;
 }
@@ -48,7 +48,9 @@ function failuresOf(written: PolicyTestCase, { decision, refusal, terms, nearest
     compare("ttl", written.ttl, terms?.lifetimeSeconds);
   } else {
     compare("reason", written.reason, decision.reason.kind);
-    compare("claim", written.claim, nearest?.failed.claim);
+    const failed = nearest?.failed;
+    compare("claim", written.claim, failed && "claim" in failed ? failed.claim : undefined);
+    compare("limit", written.limit, failed && "claim" in failed ? undefined : failed?.kind);
   }
   return failures;
 }

@@ -6,9 +6,9 @@
  */
 
 import type { Context } from "hono";
+import { normalAddress } from "../../shared/address.ts";
 import { type Environment, isFunctionCompute } from "../../shared/alibaba/role-keys.ts";
 import type { BrokerConfig } from "../../shared/config/config.ts";
-import { normalAddress } from "../../shared/identity/address.ts";
 
 /** The address at a connection's other end. */
 export type SocketAddress = (c: Context) => string | undefined;
@@ -25,13 +25,17 @@ export function clientAddress(
   return (c) => normalAddress(socketAddress(c));
 }
 
-/** Keys that cannot open anything here, in words for the log at the start. */
-export function keysWithoutUse({ apiKeys, clientAddress }: BrokerConfig, environment: Environment): string[] {
+/** Keys and grants that cannot open anything here, in words for the log at the start. */
+export function withoutUse({ apiKeys, grants, clientAddress }: BrokerConfig, environment: Environment): string[] {
   if (clientAddress !== undefined || !isFunctionCompute(environment)) return [];
-  return [...apiKeys.values()]
-    .filter(({ cidrs }) => cidrs.length > 0)
-    .map(
-      ({ name }) =>
-        `API key ${name} opens nothing: it has cidrs, and in Function Compute a caller's address is known only from the header of a gateway of your own (client_address)`,
-    );
+  const limited = [
+    ...[...apiKeys.values()].filter(({ cidrs }) => cidrs.length > 0).map(({ name }) => `API key ${name}`),
+    ...grants
+      .filter(({ limits = [] }) => limits.some(({ kind }) => kind === "network"))
+      .map(({ name }) => `grant ${name}`),
+  ];
+  return limited.map(
+    (what) =>
+      `${what} opens nothing: it has cidrs, and in Function Compute a caller's address is known only from the header of a gateway of your own (client_address)`,
+  );
 }

@@ -11,7 +11,7 @@ import { jsonLog } from "../../shared/audit/log.ts";
 import { type BrokerConfig, ConfigError } from "../../shared/config/config.ts";
 import { loadConfig } from "../../shared/config/load.ts";
 import { broker } from "./app.ts";
-import { keysWithoutUse } from "./client-address.ts";
+import { withoutUse } from "./client-address.ts";
 
 /** For requests under way when the process is told to stop; longer than any may take upstream. */
 const LONGEST_DRAIN_MS = 12_000;
@@ -82,7 +82,7 @@ function main(): void {
       message: `listening on ${address}:${listening}, policy ${file}`,
       policy_digest: config.digest,
     });
-    for (const message of keysWithoutUse(config, environment)) log({ event: "warning", message });
+    for (const message of withoutUse(config, environment)) log({ event: "warning", message });
   });
 }
 

@@ -35,13 +35,15 @@ export function decisionEvent(
   };
 }
 
-function denialFacts(reason: DenyReason): Pick<DecisionEvent, "reason" | "grants" | "failed_claim"> {
+function denialFacts(reason: DenyReason): Pick<DecisionEvent, "reason" | "grants" | "failed_claim" | "failed_limit"> {
   switch (reason.kind) {
     case "condition":
       return {
         reason: reason.kind,
         grants: [nameAndLine(reason.nearest.grant)],
-        failed_claim: reason.nearest.failed.claim,
+        ...("claim" in reason.nearest.failed
+          ? { failed_claim: reason.nearest.failed.claim }
+          : { failed_limit: reason.nearest.failed.kind }),
       };
     case "scope":
     case "roles":

@@ -41,6 +41,7 @@ export interface DecisionEvent {
   /** Of a denial. */
   readonly reason?: string;
   readonly failed_claim?: string;
+  readonly failed_limit?: "network" | "time";
   /** Of an allowed request: whether a credential was issued, and if not, why. */
   readonly issued?: boolean;
   readonly code?: ErrorCode | "internal_error";

@@ -1,6 +1,7 @@
 /** What a reviewer should see of the API keys: those that have grown old, and those that open nothing. */
 
 import type { ApiKey, BrokerConfig } from "./config.ts";
+import { withoutAddress } from "./limit-findings.ts";
 import type { Found, Rule } from "./lint-findings.ts";
 
 const DAY_MS = 86_400_000;
@@ -47,8 +48,7 @@ export const apiKeyRules: Readonly<Record<string, Rule>> = {
       ? {
           severity: "note",
           field: "cidrs",
-          message:
-            "in Function Compute the key opens nothing: a caller's address is known there only from the header of a gateway of your own; name it in client_address, or take cidrs out",
+          message: withoutAddress("key"),
         }
       : undefined,
   ),

@@ -26,6 +26,8 @@ export type Sound<T> = T extends readonly (infer Item)[]
     ? { readonly [Key in keyof T]?: Sound<T[Key]> | undefined }
     : T;
 
+type Times = NonNullable<NonNullable<Sound<ConfigFile>["grants"]>[string]>["times"];
+
 /** What the schema alone can see. */
 export function shapeProblems(document: YamlDocument, schema: z.ZodMiniType = ConfigFile): Problem[] {
   const result = schema.safeParse(document.data, { error: whatTheSchemaKnows });
@@ -142,7 +144,30 @@ export function crossProblems(config: Sound<ConfigFile>): Problem[] {
     if (scope.actions.every((action) => ceiling.some((most) => covers(most, scope, action)))) return;
     refuse(path, "value", "is beyond the ceiling; write less, or raise the ceiling for everybody");
   };
+  /** A clock and the days that are read off it go together, and a stretch of time must not end before it begins. */
+  const timesProblem = (path: Path, times: Times | undefined) => {
+    const { not_before: from, not_after: to, days, hours, zone } = times ?? {};
+    if (from !== undefined && to !== undefined && Date.parse(from) >= Date.parse(to)) {
+      refuse([...path, "not_after"], "value", "is not after not_before; write a later time");
+    }
+    const read = days !== undefined ? "days" : hours !== undefined ? "hours" : undefined;
+    if (read !== undefined && times !== undefined && !("zone" in times)) {
+      refuse(
+        [...path, read],
+        "key",
+        "stands without zone, and a clock shows the time of one place; write zone: Asia/Shanghai, or another",
+      );
+    }
+    if (read === undefined && zone !== undefined && times !== undefined && !("days" in times) && !("hours" in times)) {
+      refuse(
+        [...path, "zone"],
+        "key",
+        "stands without days and hours, and the other times have their own; take it out",
+      );
+    }
+  };
   for (const [name, denial] of Object.entries(config.denials ?? {})) {
+    timesProblem(["denials", name, "times"], denial?.times);
     resolve(["denials", name, "issuer"], "issuers", denial?.issuer);
     resolve(["denials", name, "registry"], "registries", denial?.registry);
     if (denial?.when !== undefined && denial.issuer === undefined) {
@@ -156,6 +181,7 @@ export function crossProblems(config: Sound<ConfigFile>): Problem[] {
   for (const [name, grant] of Object.entries(config.grants ?? {})) {
     if (grant === undefined) continue;
     const path = ["grants", name];
+    timesProblem([...path, "times"], grant.times);
     resolve([...path, "issuer"], "issuers", grant.issuer);
     if (typeof grant.api_key === "string") resolve([...path, "api_key"], "api_keys", grant.api_key);
     else {

@@ -6,6 +6,7 @@ import { claimRules } from "./claim-findings.ts";
 import type { BrokerConfig } from "./config.ts";
 import { deadRules } from "./dead-findings.ts";
 import { coversAll, givenBy, holdersWithin, impliesAll, otherLimits } from "./grant-order.ts";
+import { limitRules } from "./limit-findings.ts";
 import type { Found, Rule } from "./lint-findings.ts";
 import { patternRules } from "./pattern-findings.ts";
 
@@ -13,6 +14,7 @@ export const grantRules: Readonly<Record<string, Rule>> = {
   ...claimRules,
   ...patternRules,
   ...deadRules,
+  ...limitRules,
   "grant-shadowed": ({ grants }) => {
     const likely = byRarestCondition(grants);
     return grants.flatMap((grant): Found[] => {

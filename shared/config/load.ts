@@ -6,6 +6,7 @@ import { dirname, resolve } from "node:path";
 import { judgementOf, PROVIDERS } from "../identity/providers.ts";
 import type { Condition } from "../policy/condition.ts";
 import type { Denial, Grant } from "../policy/grant.ts";
+import type { Limit, TimeLimit } from "../policy/limit.ts";
 import { formatScope, parseScope, quote, type Scope } from "../policy/scope.ts";
 import { isScopeTemplate, parseScopeTemplate, type ScopeTemplate } from "../policy/scope-template.ts";
 import { crossProblems, type Problem, pathText, type Sound, shapeProblems, soundParts } from "./check.ts";
@@ -25,6 +26,7 @@ import { unsafeProblems } from "./lint.ts";
 import type { Found } from "./lint-findings.ts";
 import type { ConfigFile } from "./schema.ts";
 import { slipProblems } from "./slips.ts";
+import { parseHours } from "./values.ts";
 
 const LONGEST_JWKS_BYTES = 64 * 1024;
 const MOST_KEYS = 50;
@@ -166,6 +168,7 @@ function resolveGrant(
     name,
     holder: grant.api_key === undefined ? { issuer: grant.issuer ?? "" } : { apiKeys: keyNames(grant.api_key) },
     when: provider === undefined ? [] : conditions(grant.when ?? {}, provider),
+    ...limits(grant.cidrs, grant.times),
     registry: grant.registry,
     allow: grant.allow.filter((text) => !isScopeTemplate(text)).map(checkedScope),
     ...(grant.allow.some(isScopeTemplate)
@@ -184,9 +187,32 @@ function resolveDenial(name: string, denial: NonNullable<ConfigFile["denials"]>[
     name,
     ...(denial.issuer === undefined ? {} : { issuer: denial.issuer }),
     when: Object.entries(denial.when ?? {}).map(([claim, condition]) => resolveCondition(claim, condition)),
+    ...(denial.times === undefined ? {} : { limits: [timeLimit(denial.times)] }),
     registry: denial.registry,
     deny: denial.deny.map(checkedScope),
     line,
+  };
+}
+
+function limits(cidrs: readonly string[] | undefined, times: WrittenTimes | undefined): Pick<Grant, "limits"> {
+  const all: Limit[] = [
+    ...(cidrs === undefined ? [] : [{ kind: "network" as const, cidrs }]),
+    ...(times === undefined ? [] : [timeLimit(times)]),
+  ];
+  return all.length === 0 ? {} : { limits: all };
+}
+
+type WrittenTimes = NonNullable<ConfigFile["grants"][string]["times"]>;
+
+function timeLimit({ not_before, not_after, days, hours, zone }: WrittenTimes): TimeLimit {
+  const parsed = hours === undefined ? undefined : parseHours(hours);
+  return {
+    kind: "time",
+    ...(not_before === undefined ? {} : { notBefore: new Date(not_before) }),
+    ...(not_after === undefined ? {} : { notAfter: new Date(not_after) }),
+    ...(days === undefined ? {} : { days }),
+    ...(parsed === undefined ? {} : { hours: parsed }),
+    ...(zone === undefined ? {} : { zone }),
   };
 }
 
@@ -314,12 +340,14 @@ function digest(config: Omit<BrokerConfig, "digest">): string {
       ...grant,
       holder: "apiKeys" in holder ? { apiKeys: [...holder.apiKeys].sort() } : holder,
       when: canonicalConditions(grant.when),
+      ...canonicalLimits(grant.limits),
       allow: grant.allow.map(formatScope).sort(),
       allowFor: (grant.allowFor ?? []).map(({ text }) => text).sort(),
     })),
     denials: [...config.denials].sort(byName).map(({ line: _, ...denial }) => ({
       ...denial,
       when: canonicalConditions(denial.when),
+      ...canonicalLimits(denial.limits),
       deny: denial.deny.map(formatScope).sort(),
     })),
     ...(config.ceiling === undefined ? {} : { ceiling: config.ceiling.map(formatScope).sort() }),
@@ -331,6 +359,15 @@ function canonicalConditions(when: readonly Condition[]): Condition[] {
   return [...when]
     .sort((a, b) => compare(a.claim, b.claim))
     .map((one) => (one.kind === "any_of" ? { ...one, values: [...one.values].sort() } : one));
+}
+
+function canonicalLimits(limits: readonly Limit[] | undefined): { limits?: Limit[] } {
+  if (limits === undefined) return {};
+  const canonical = limits.map((one) => {
+    if (one.kind === "network") return { ...one, cidrs: [...one.cidrs].sort() };
+    return one.days === undefined ? one : { ...one, days: [...one.days].sort() };
+  });
+  return { limits: canonical };
 }
 
 function byName(a: { readonly name: string }, b: { readonly name: string }): number {

@@ -11,7 +11,7 @@ import type { OidcProvider } from "./config.ts";
 import * as values from "./values.ts";
 
 /** Text with a rule of its own. */
-function ruled(rule: values.Rule, description: string, format?: string) {
+export function ruled(rule: values.Rule, description: string, format?: string) {
   return z.string().check(
     z.refine((value) => rule(value) === undefined, { error: ({ input }) => rule(String(input)) ?? "" }),
     z.meta({ description, minLength: 1, ...(format === undefined ? {} : { format }) }),
@@ -188,11 +188,44 @@ const apiKeyNames = z
   ])
   .check(z.describe("the name of a configured API key, or { any_of: [...] } while one takes another's place"));
 
+const cidrs = (description: string) => listOf(ruled(values.cidr, "a network, 10.0.0.0/8"), description);
+
+const times = z
+  .strictObject({
+    not_before: z.optional(
+      ruled(values.dateTime, "from when on, a date and time with its zone: 2027-06-01T00:00:00Z", "date-time"),
+    ),
+    not_after: z.optional(
+      ruled(values.dateTime, "until when, a date and time with its zone: 2027-06-30T00:00:00Z", "date-time"),
+    ),
+    days: z.optional(
+      listOf(
+        z.enum(["mon", "tue", "wed", "thu", "fri", "sat", "sun"]).check(z.describe("a day of the week")),
+        "the days of the week, by the clock of zone",
+      ),
+    ),
+    hours: z.optional(ruled(values.hours, 'the stretch of the day, by the clock of zone: "09:00-18:00"')),
+    zone: z.optional(ruled(values.timeZone, "the time zone of days and hours, as in Asia/Shanghai")),
+  })
+  .check(
+    z.refine(
+      (map) => Object.keys(map).some((key) => key !== "zone"),
+      "limits nothing; write not_before, not_after, days or hours, or take the key out",
+    ),
+    z.meta({
+      description: "when it may be asked for",
+      minProperties: 1,
+      dependentRequired: { days: ["zone"], hours: ["zone"] },
+    }),
+  );
+
 const grant = z
   .strictObject({
     issuer: z.optional(z.string().check(z.describe("the name of a configured issuer"))),
     api_key: z.optional(apiKeyNames),
     when: z.optional(conditions("what the caller's claims must be, all of it")),
+    cidrs: z.optional(cidrs("the networks that it may be asked for from; anywhere when left out")),
+    times: z.optional(times),
     registry: z.string().check(z.describe("the name of a configured registry")),
     allow: listOf(
       ruled(
@@ -241,6 +274,7 @@ const scopes = (description: string) =>
 const denial = z.strictObject({
   issuer: z.optional(z.string().check(z.describe("the name of a configured issuer; every caller when left out"))),
   when: z.optional(conditions("what the caller's claims must be, all of it; every caller of the issuer when left out")),
+  times: z.optional(times),
   registry: z.string().check(z.describe("the name of a configured registry")),
   deny: scopes("what it denies, whatever grants give"),
 });
@@ -254,12 +288,7 @@ const apiKey = z.strictObject({
       z.describe("the SHA-256 of the whole key, 64 lower-case hex digits"),
     ),
   expires: ruled(values.dateTime, "when it ends, a date and time with its zone: 2027-06-30T00:00:00Z", "date-time"),
-  cidrs: z.optional(
-    listOf(
-      ruled(values.cidr, "a network, 10.0.0.0/8"),
-      "the networks that it may be used from; anywhere when left out",
-    ),
-  ),
+  cidrs: z.optional(cidrs("the networks that it may be used from; anywhere when left out")),
   created: z.optional(
     ruled(values.dateTime, "when it was made, a date and time with its zone: 2027-03-30T00:00:00Z", "date-time"),
   ),

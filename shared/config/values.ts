@@ -122,6 +122,31 @@ export const dateTime: Rule = (value) => {
     : "is not a date and time with its zone; write one like 2027-06-30T00:00:00Z";
 };
 
+/** `09:00-18:00`, of one day, or over midnight into the next: `22:00-06:00`. */
+export const hours: Rule = (value) => {
+  const parsed = parseHours(value);
+  if (parsed === undefined) return `${quote(value)} is not a stretch of the day; write one like "09:00-18:00"`;
+  return parsed.from === parsed.to
+    ? `${quote(value)} ends when it begins; leave hours out for the whole day`
+    : undefined;
+};
+
+/** Minutes since midnight; undefined where the text has another form. */
+export function parseHours(value: string): { readonly from: number; readonly to: number } | undefined {
+  const match = /^([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)$/.exec(value);
+  if (match === null) return undefined;
+  const [fromHour, fromMinute, toHour, toMinute] = match.slice(1).map(Number) as [number, number, number, number];
+  return { from: fromHour * 60 + fromMinute, to: toHour * 60 + toMinute };
+}
+
+/** IANA's name of a time zone; abbreviations such as CST are several zones' at once. */
+export const timeZone: Rule = (value) => {
+  const known = new Set([...Intl.supportedValuesOf("timeZone"), "UTC"]);
+  return known.has(value)
+    ? undefined
+    : `${quote(value)} is no time zone's name; write one as in Asia/Shanghai, Europe/Berlin or UTC`;
+};
+
 /** A registry's host, as it stands in front of an image's name. */
 export const endpoint: Rule = (value) => {
   const [, host = "", port] = /^([a-z0-9.-]+)(?::(\d{1,5}))?$/.exec(value) ?? [];

@@ -9,9 +9,9 @@
  */
 
 import { createHash, timingSafeEqual } from "node:crypto";
+import { networks } from "../address.ts";
 import type { ApiKey } from "../config/config.ts";
 import { BrokerError } from "../error.ts";
-import { networks } from "./address.ts";
 import type { AuthenticatedPrincipal } from "./principal.ts";
 
 /** As every name in broker.yaml; without `_`, so that a key comes apart in one way. */

@@ -33,21 +33,26 @@ export function identity(config: BrokerConfig, fetch: Fetch, now: () => Date): I
 
   const signed = signedIdentities(config, fetch, now);
 
+  async function verify(credential: string, address: string | undefined): Promise<AuthenticatedPrincipal> {
+    if (credential.startsWith("abk_")) return apiKeyHolders.verify(credential, address, now());
+    if (credential.startsWith("acs1.")) return signed.verify(credential);
+    const unverified = parseToken(credential);
+    const known = oidc.get(unverified.issuer);
+    if (known === undefined) {
+      throw new BrokerError(
+        "untrusted_issuer",
+        `tokens of ${quote(unverified.issuer)} are not accepted here; the iss claim must equal a configured issuer to the letter`,
+      );
+    }
+    const token = await verifyToken(unverified, known.issuer, known.keys, now);
+    return { source: { issuer: known.issuer.name }, ...token };
+  }
+
   return {
     async identify(authorization, address) {
       const credential = bearerCredential(authorization, config.audience);
-      if (credential.startsWith("abk_")) return apiKeyHolders.verify(credential, address, now());
-      if (credential.startsWith("acs1.")) return signed.verify(credential);
-      const unverified = parseToken(credential);
-      const known = oidc.get(unverified.issuer);
-      if (known === undefined) {
-        throw new BrokerError(
-          "untrusted_issuer",
-          `tokens of ${quote(unverified.issuer)} are not accepted here; the iss claim must equal a configured issuer to the letter`,
-        );
-      }
-      const token = await verifyToken(unverified, known.issuer, known.keys, now);
-      return { source: { issuer: known.issuer.name }, ...token };
+      const principal = await verify(credential, address);
+      return { ...principal, address, time: now() };
     },
     async warm() {
       await Promise.allSettled([...oidc.values()].map(({ keys }) => keys.keys(() => true)));

@@ -6,6 +6,7 @@
 import { type Claims, type ClaimValue, type Condition, claimValue, fails, holds } from "./condition.ts";
 import { type Denial, type Grant, LONGEST_LIFETIME_SECONDS, type Policy, type Principal } from "./grant.ts";
 import { type GrantIndex, grantIndex } from "./grant-index.ts";
+import { actualOf, keeps, type Limit } from "./limit.ts";
 import { type Action, canonicalScopes, covers, overlaps, type Scope } from "./scope.ts";
 import { instantiate } from "./scope-template.ts";
 
@@ -53,8 +54,8 @@ export type DenyReason =
 
 export interface NearMiss {
   readonly grant: Grant;
-  /** The first condition, in the order of the file, that does not hold. */
-  readonly failed: Condition;
+  /** The first condition, in the order of the file, that does not hold; where all hold, the first limit that is not kept. */
+  readonly failed: Condition | Limit;
   readonly actual: ClaimValue;
   /** How many of the conditions hold that a caller cannot choose: none means that it has nothing to do with the grant. */
   readonly held: number;
@@ -71,7 +72,7 @@ export function decide(principal: Principal, request: RightsRequest, policy: Pol
 
   const matching = index
     .possible(principal, registry)
-    .filter((grant) => grant.when.every((condition) => holds(condition, principal.claims)))
+    .filter((grant) => isFor(principal, grant))
     .map((grant) => grantFor(grant, principal.claims));
   const allowed = bestOf(
     [...new Set(matching.map((grant) => grant.roleArn))].map((roleArn) =>
@@ -88,6 +89,13 @@ export function decide(principal: Principal, request: RightsRequest, policy: Pol
     return { outcome: "allow", ...allowed, rights: { registry, roleArn, scopes, creatable: allowed.creatable } };
   }
   return deny(whyNot(principal, registry, scopes, index, matching.sort(byName)));
+}
+
+/** Whether all conditions of the grant hold for the principal and all limits are kept; whose callers it is for is another matter. */
+export function isFor(principal: Principal, { when, limits = [] }: Grant): boolean {
+  return (
+    when.every((condition) => holds(condition, principal.claims)) && limits.every((limit) => keeps(limit, principal))
+  );
 }
 
 /** Whether the grant is for the principal, or but for a condition: one holds that tells the caller from others of its issuer. */
@@ -120,7 +128,8 @@ function overrule(
     (denial) =>
       denial.registry === registry &&
       (denial.issuer === undefined || ("issuer" in principal.source && denial.issuer === principal.source.issuer)) &&
-      !denial.when.some((condition) => fails(condition, principal.claims)),
+      !denial.when.some((condition) => fails(condition, principal.claims)) &&
+      (principal.time === undefined || (denial.limits ?? []).every((limit) => keeps(limit, principal))),
   );
   for (const scope of scopes) {
     const denial = applying.find(({ deny }) => deny.some((denied) => overlaps(denied, scope)));
@@ -183,6 +192,11 @@ function bestOf(covers: readonly (Cover | undefined)[]): Cover | undefined {
     .sort((a, b) => b.maxTtlSeconds - a.maxTtlSeconds || byName(a.grants[0] as Grant, b.grants[0] as Grant))[0];
 }
 
+/** Whether its caller may know the grant and what it expects: one who satisfies a condition that callers cannot choose, or all. */
+export function isNearEnough({ failed, held }: NearMiss): boolean {
+  return held > 0 || !("claim" in failed);
+}
+
 function deny(reason: DenyReason): Decision {
   return { outcome: "deny", reason };
 }
@@ -219,10 +233,11 @@ function whyNot(
  */
 function nearestMiss(principal: Principal, grants: readonly Grant[]): NearMiss | undefined {
   const misses = grants.flatMap((grant) => {
-    const failing = grant.when.filter((condition) => !holds(condition, principal.claims));
-    const held = grant.when.filter((one) => isVouchedFor(one) && !failing.includes(one)).length;
-    const [failed] = failing;
-    return failed === undefined ? [] : [{ grant, failed, failing: failing.length, held }];
+    const conditions = grant.when.filter((condition) => !holds(condition, principal.claims));
+    const limits = (grant.limits ?? []).filter((limit) => !keeps(limit, principal));
+    const held = grant.when.filter((one) => isVouchedFor(one) && !conditions.includes(one)).length;
+    const failed = conditions[0] ?? limits[0];
+    return failed === undefined ? [] : [{ grant, failed, failing: conditions.length + limits.length, held }];
   });
   const nearest = misses.sort(
     (a, b) =>
@@ -233,7 +248,8 @@ function nearestMiss(principal: Principal, grants: readonly Grant[]): NearMiss |
   )[0];
   if (nearest === undefined) return undefined;
   const { grant, failed, held } = nearest;
-  return { grant, failed, held, actual: claimValue(principal.claims, failed.claim) };
+  const actual = "claim" in failed ? claimValue(principal.claims, failed.claim) : actualOf(failed, principal);
+  return { grant, failed, held, actual };
 }
 
 /** Whether the condition, where it holds, tells the caller apart from any other of its issuer. */

@@ -9,6 +9,7 @@ import { type Decision, decide, grantFor, isHolder, type NearMiss, type RightsRe
 import { explainDenial } from "./explanation.ts";
 import type { Grant, Policy, Principal } from "./grant.ts";
 import { grantIndex } from "./grant-index.ts";
+import { actualOf, keeps, type Limit } from "./limit.ts";
 import { covers, type Scope } from "./scope.ts";
 import type { RegistryLocation } from "./session-policy.ts";
 import { type LifetimeWish, type Terms, termsOf } from "./terms.ts";
@@ -35,12 +36,13 @@ export interface GrantExplanation {
   readonly grant: Grant;
   /** Whether it is for the registry that is asked for; if not, it does not count. */
   readonly isInRegistry: boolean;
-  /** Whether all conditions hold. */
+  /** Whether all conditions hold and all limits are kept. */
   readonly matches: boolean;
   /** Whether the decision to allow rests on it. */
   readonly decides: boolean;
   /** In the order of the policy. */
   readonly conditions: readonly ConditionExplanation[];
+  readonly limits: readonly LimitExplanation[];
   /** What it would give of what is asked for. */
   readonly covers: readonly Scope[];
 }
@@ -48,6 +50,12 @@ export interface GrantExplanation {
 export interface ConditionExplanation {
   readonly condition: Condition;
   readonly holds: boolean;
+  readonly actual: ClaimValue;
+}
+
+export interface LimitExplanation {
+  readonly limit: Limit;
+  readonly keeps: boolean;
   readonly actual: ClaimValue;
 }
 
@@ -115,20 +123,26 @@ function grantsToExplain(
 
 function explainGrant(
   grant: Grant,
-  { claims }: Principal,
+  principal: Principal,
   { registry, scopes, decision }: Pick<Explanation, "registry" | "scopes" | "decision">,
 ): GrantExplanation {
   const conditions = grant.when.map((condition) => ({
     condition,
-    holds: holds(condition, claims),
-    actual: claimValue(claims, condition.claim),
+    holds: holds(condition, principal.claims),
+    actual: claimValue(principal.claims, condition.claim),
+  }));
+  const limits = (grant.limits ?? []).map((limit) => ({
+    limit,
+    keeps: keeps(limit, principal),
+    actual: actualOf(limit, principal),
   }));
   return {
     grant,
     isInRegistry: grant.registry === registry,
-    matches: conditions.every((condition) => condition.holds),
+    matches: conditions.every((condition) => condition.holds) && limits.every((limit) => limit.keeps),
     decides: decision.outcome === "allow" && decision.grants.some(({ name }) => name === grant.name),
     conditions,
+    limits,
     covers: scopes.flatMap((scope) => {
       const actions = scope.actions.filter((action) => grant.allow.some((pattern) => covers(pattern, scope, action)));
       return actions.length === 0 ? [] : [{ ...scope, actions }];

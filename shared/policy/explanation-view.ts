@@ -6,8 +6,10 @@
  */
 
 import { type Claims, type ClaimValue, describeCondition } from "./condition.ts";
-import { isVouchedFor, type NearMiss } from "./decision.ts";
+import { isNearEnough, isVouchedFor, type NearMiss } from "./decision.ts";
 import type { ConditionExplanation, Explanation, GrantExplanation } from "./explain.ts";
+import { describeDemand } from "./explanation.ts";
+import { describeLimit, type Limit } from "./limit.ts";
 import { formatScope } from "./scope.ts";
 import { instantiate } from "./scope-template.ts";
 import { LONGEST_SESSION_POLICY } from "./session-policy.ts";
@@ -38,7 +40,9 @@ export interface NearMissJson {
   readonly grant?: string;
   /** In the policy. */
   readonly line?: number;
-  readonly claim: string;
+  /** One of the two: the claim whose condition fails, or the limit that is not kept. */
+  readonly claim?: string;
+  readonly limit?: Limit["kind"];
   readonly actual: ClaimJson;
   readonly expected?: string;
 }
@@ -52,6 +56,8 @@ export interface GrantJson {
   /** The first condition's claim that does not hold. */
   readonly failed?: string;
   readonly conditions: readonly ConditionJson[];
+  /** Where it has any; to one for whom it is not, without what it expects. */
+  readonly limits?: readonly LimitJson[];
   /** What it gives of what is asked for. */
   readonly covers: readonly string[];
   /** Where it has scopes with a claim's value in them: what each becomes for this caller; `null` where the value is not fit. */
@@ -63,6 +69,14 @@ export interface ConditionJson {
   readonly holds: boolean;
   readonly actual: ClaimJson;
   /** In words: what the claim must be. */
+  readonly expected?: string;
+}
+
+export interface LimitJson {
+  readonly limit: Limit["kind"];
+  readonly keeps: boolean;
+  readonly actual: ClaimJson;
+  /** In words. */
   readonly expected?: string;
 }
 
@@ -92,11 +106,15 @@ export function callerView(explanation: Explanation): ExplanationJson {
   const isStranger = decision.outcome === "deny" && decision.reason.kind === "stranger";
   return view(explanation, {
     reason: !isStranger,
-    grants: isStranger ? [] : grants.filter((one) => one.isInRegistry && (one.matches || meetsSome(one))),
-    expected: (one, condition) => one.matches || meetsSome(one, condition),
+    grants: isStranger ? [] : grants.filter((one) => one.isInRegistry && (meetsAll(one) || meetsSome(one))),
+    expected: (one, condition) => meetsAll(one) || meetsSome(one, condition),
     variables: (one) => one.matches,
-    isNearestNamed: nearest !== undefined && nearest.held > 0,
+    isNearestNamed: nearest !== undefined && isNearEnough(nearest),
   });
+}
+
+function meetsAll({ conditions }: GrantExplanation): boolean {
+  return conditions.every((one) => one.holds);
 }
 
 /** Whether a condition other than `but` holds that says something of who the caller is. */
@@ -107,7 +125,8 @@ function meetsSome({ conditions }: GrantExplanation, but?: ConditionExplanation)
 interface Disclosure {
   readonly reason: boolean;
   readonly grants: readonly GrantExplanation[];
-  readonly expected: (grant: GrantExplanation, condition: ConditionExplanation) => boolean;
+  /** Of a condition, or of the limits. */
+  readonly expected: (grant: GrantExplanation, condition?: ConditionExplanation) => boolean;
   readonly variables: (grant: GrantExplanation) => boolean;
   readonly isNearestNamed: boolean;
 }
@@ -147,14 +166,14 @@ function denialJson(decision: Explanation["decision"]): Pick<ExplanationJson, "d
 function nearMissJson({ grant, failed, actual }: NearMiss, isNamed: boolean): NearMissJson {
   return {
     ...(isNamed ? { grant: grant.name, line: grant.line } : {}),
-    claim: failed.claim,
+    ...("claim" in failed ? { claim: failed.claim } : { limit: failed.kind }),
     actual: claimJson(actual),
-    ...(isNamed ? { expected: describeCondition(failed) } : {}),
+    ...(isNamed ? { expected: describeDemand(failed) } : {}),
   };
 }
 
-function grantJson(one: GrantExplanation, isExpectedShown: (condition: ConditionExplanation) => boolean): GrantJson {
-  const { grant, matches, decides, conditions, covers } = one;
+function grantJson(one: GrantExplanation, isExpectedShown: (condition?: ConditionExplanation) => boolean): GrantJson {
+  const { grant, matches, decides, conditions, limits, covers } = one;
   const failed = conditions.find((condition) => !condition.holds)?.condition.claim;
   return {
     name: grant.name,
@@ -169,6 +188,16 @@ function grantJson(one: GrantExplanation, isExpectedShown: (condition: Condition
       actual: claimJson(condition.actual),
       ...(isExpectedShown(condition) ? { expected: describeCondition(condition.condition) } : {}),
     })),
+    ...(limits.length === 0
+      ? {}
+      : {
+          limits: limits.map(({ limit, keeps, actual }) => ({
+            limit: limit.kind,
+            keeps,
+            actual: claimJson(actual),
+            ...(isExpectedShown() ? { expected: describeLimit(limit) } : {}),
+          })),
+        }),
     covers: covers.map(formatScope),
   };
 }

@@ -5,9 +5,9 @@
  * "a caller" may be anybody.
  */
 
-import type { ClaimValue } from "./condition.ts";
-import { describeCondition } from "./condition.ts";
-import type { DenyReason } from "./decision.ts";
+import { type ClaimValue, type Condition, describeCondition } from "./condition.ts";
+import { type DenyReason, isNearEnough } from "./decision.ts";
+import { describeLimit, type Limit } from "./limit.ts";
 import { formatScope, quote } from "./scope.ts";
 
 /** The `detail` of a 403. `principal` is the caller's own name, in words. */
@@ -18,11 +18,11 @@ export function explainDenial(reason: DenyReason, principal: string): string {
     case "stranger":
       return "the request was refused";
     case "condition": {
-      const { grant, failed, actual, held } = reason.nearest;
+      const { grant, failed, actual } = reason.nearest;
       const wanted = `${formatScope(reason.scope)} was refused`;
-      const claim = `condition on claim ${failed.claim} failed: the claim ${describeActual(actual)}`;
-      return held > 0
-        ? `${wanted}; the nearest grant is ${grant.name}, whose ${claim}, and must be ${describeCondition(failed)}`
+      const claim = `condition on ${subjectOf(failed)} failed: ${"claim" in failed ? "the claim" : "it"} ${describeActual(actual)}`;
+      return isNearEnough(reason.nearest)
+        ? `${wanted}; the nearest grant is ${grant.name}, whose ${claim}, and must be ${describeDemand(failed)}`
         : `${wanted}; the nearest grant's ${claim}; more is told only to callers whom the grant is nearly for: ask the broker's operator`;
     }
     case "scope": {
@@ -41,6 +41,17 @@ export function explainDenial(reason: DenyReason, principal: string): string {
       return `the scopes are granted only under different roles, and one credential has one role; ask for them separately: ${roles}`;
     }
   }
+}
+
+/** What a condition or limit is about, in words. */
+export function subjectOf(demand: Condition | Limit): string {
+  if ("claim" in demand) return `claim ${demand.claim}`;
+  return demand.kind === "network" ? "the caller's address" : "the time";
+}
+
+/** A condition or limit in words, as it stands behind "must be …". */
+export function describeDemand(demand: Condition | Limit): string {
+  return "claim" in demand ? describeCondition(demand) : describeLimit(demand);
 }
 
 /** A claim as a sentence ends: `is "x"`, `is not there`. */

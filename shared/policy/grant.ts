@@ -1,6 +1,7 @@
 /** What a grant is, once it has been read: the unit of the policy. */
 
 import type { Condition } from "./condition.ts";
+import type { Circumstances, Limit, TimeLimit } from "./limit.ts";
 import type { Scope } from "./scope.ts";
 import type { ScopeTemplate } from "./scope-template.ts";
 
@@ -10,6 +11,8 @@ export interface Grant {
   readonly holder: { readonly issuer: string } | { readonly apiKeys: readonly string[] };
   /** All must hold. Empty only for an API key's grant. */
   readonly when: readonly Condition[];
+  /** All must be kept beside: where from, and when. */
+  readonly limits?: readonly Limit[];
   /** Name of a configured registry. */
   readonly registry: string;
   /** Never empty together with `allowFor`. */
@@ -32,6 +35,8 @@ export interface Denial {
   readonly issuer?: string;
   /** All must hold, or not be known to fail. Empty: for all callers. */
   readonly when: readonly Condition[];
+  /** While all are kept; where the time is not known, always. */
+  readonly limits?: readonly TimeLimit[];
   readonly registry: string;
   /** Never empty. */
   readonly deny: readonly Scope[];
@@ -47,10 +52,10 @@ export interface Policy {
 }
 
 /**
- * Who is calling, as far as the policy cares. `source` names the configured issuer or API key that vouches for it:
- * never a name that the caller chose.
+ * Who is calling, from where and when, as far as the policy cares. `source` names the configured issuer or API key that
+ * vouches for it: never a name that the caller chose.
  */
-export interface Principal {
+export interface Principal extends Circumstances {
   readonly source: { readonly issuer: string } | { readonly apiKey: string };
   /** The issuer's own name for the caller: a token's `sub`, or the API key's name. */
   readonly subject: string;

@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { keysWithoutUse } from "../../functions/broker/client-address.ts";
+import { withoutUse } from "../../functions/broker/client-address.ts";
 import { parseConfig } from "../../shared/config/load.ts";
 import { newApiKey } from "../../shared/identity/api-key.ts";
 import { plantCanaries } from "../canaries.ts";
@@ -252,7 +252,7 @@ describe("where a request comes from", () => {
     test("is what the start warns of, key by key, unless a gateway tells it", () => {
       const warnings = (environment: Record<string, string>, more = "") => {
         const text = policy("http://127.0.0.1:1", "", more);
-        return keysWithoutUse(parseConfig(text, { file: "broker.yaml", readFile: () => "" }), environment);
+        return withoutUse(parseConfig(text, { file: "broker.yaml", readFile: () => "" }), environment);
       };
       const names = warnings({ FC_FUNCTION_NAME: "broker" }).map((text) => text.split(" opens nothing: ")[0]);
       expect(names).toEqual(["API key local", "API key office"]);

@@ -341,6 +341,43 @@ describe("issuer-unused and registry-unused", () => {
   });
 });
 
+describe("limits", () => {
+  const ID = 'repository_id: "1"';
+  test.each([
+    [
+      "times: { not_after: 2026-12-31T23:59:59Z }",
+      /^times-over grants\.x\.times\.not_after: has passed, and the grant gives nobody anything/,
+    ],
+    ["cidrs: [10.0.0.0/8]", /^grant-without-address grants\.x\.cidrs: in Function Compute the grant opens nothing/],
+  ])("%s is said", (rest, says) => {
+    expect(said("github", ID, rest)).toEqual([expect.stringMatching(says)]);
+  });
+
+  test.each([["times: { not_after: 2027-01-01T00:00:00Z }"], ["times: { days: [mon], zone: UTC }"]])(
+    "%s is not",
+    (rest) => expect(said("github", ID, rest)).toEqual([]),
+  );
+
+  test("of a denial", () => {
+    const tail =
+      'denials:\n  freeze: { registry: prod, deny: ["repository:web/app:push"], times: { not_after: 2026-12-31T23:59:59Z } }\n';
+    expect(
+      lint(policy(grant("x", "github", ID), tail)).map(({ rule, line, message }) => `${rule} ${line} ${message}`),
+    ).toEqual([
+      "times-over 10 denials.freeze.times.not_after: has passed, and the denial denies nothing; take it out, or write a later time",
+    ]);
+  });
+
+  test("a limited grant takes no other's place", () => {
+    const two = (first: string, second: string) =>
+      lint(policy(grant("a", "github", ID, first) + grant("b", "github", ID, second))).filter(
+        ({ rule }) => rule === "grant-shadowed",
+      );
+    expect(two("times: { days: [mon], zone: UTC }", "")).toEqual([]);
+    expect(two("times: { days: [mon], zone: UTC }", "times: { days: [mon], zone: UTC }")).toHaveLength(1);
+  });
+});
+
 test("no rule throws, whatever loads; each finding has its place and its words", () => {
   const claims = [
     ...new Set(Object.values(PROVIDERS).flatMap(({ trusted, callerChosen }) => [...trusted, ...callerChosen])),

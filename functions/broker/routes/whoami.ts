@@ -3,8 +3,7 @@
 import type { Handler } from "hono";
 import type { BrokerConfig } from "../../../shared/config/config.ts";
 import type { Identity } from "../../../shared/identity/identify.ts";
-import { holds } from "../../../shared/policy/condition.ts";
-import { grantFor } from "../../../shared/policy/decision.ts";
+import { grantFor, isFor } from "../../../shared/policy/decision.ts";
 import { grantIndex } from "../../../shared/policy/grant-index.ts";
 import { formatScope } from "../../../shared/policy/scope.ts";
 import type { BrokerVariables } from "../app.ts";
@@ -16,7 +15,7 @@ export function whoamiRoute(config: BrokerConfig, identity: Identity): Handler<{
     const index = grantIndex(config.grants);
     const grants = [...config.registries.keys()]
       .flatMap((registry) => index.possible(principal, registry))
-      .filter((grant) => grant.when.every((condition) => holds(condition, claims)))
+      .filter((grant) => isFor(principal, grant))
       .sort((a, b) => a.line - b.line)
       .map((grant) => grantFor(grant, claims));
     return c.json(

@@ -1,6 +1,6 @@
 /**
- * IP addresses and networks: where a request came from, and whether a key may be used from there. An address narrows what a
- * caller may do; it never says who the caller is.
+ * IP addresses and networks: where a request came from, and whether that is one of the networks that a key or a grant is
+ * for. An address narrows what a caller may do; it never says who the caller is.
  */
 
 import { BlockList, isIPv4, isIPv6, SocketAddress } from "node:net";
@@ -17,8 +17,21 @@ export function normalAddress(text: string | undefined): string | undefined {
   return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(address)?.[1] ?? address;
 }
 
-/** Whether a normal address lies in one of `cidrs`, which have been checked. */
-export function networks(cidrs: readonly string[]): { includes(address: string): boolean } {
+export interface Networks {
+  /** Of a normal address. */
+  includes(address: string): boolean;
+}
+
+const known = new WeakMap<readonly string[], Networks>();
+
+/** The networks of `cidrs`, which have been checked; made once for each list. */
+export function networks(cidrs: readonly string[]): Networks {
+  const made = known.get(cidrs) ?? networksOf(cidrs);
+  known.set(cidrs, made);
+  return made;
+}
+
+function networksOf(cidrs: readonly string[]): Networks {
   // One list each: in one alone, ::/0 would also hold every IPv4 address.
   const lists = { ipv4: new BlockList(), ipv6: new BlockList() };
   for (const cidr of cidrs) {

@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { networks, normalAddress } from "../../shared/identity/address.ts";
+import { networks, normalAddress } from "../shared/address.ts";
 
 describe("an address", () => {
   test.each([
