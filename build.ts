@@ -31,9 +31,9 @@ await build({
 });
 chmodSync("build/acr-broker.cjs", 0o755);
 
-/** The policy, checked before anything is replaced, and the key sets that it pins. */
+/** The policy, checked before anything is replaced, and the files that it names: key sets, and a shadow policy with its own. */
 const policy = process.env["BROKER_CONFIG"] || "broker.yaml";
-const keySets = pinnedKeySets(policy);
+const named = namedFiles(policy);
 
 // Made beside dist/ and put in its place when whole: half a package must not be there to be uploaded.
 rmSync(MAKING, { recursive: true, force: true });
@@ -45,27 +45,36 @@ await build({
   legalComments: "linked",
 });
 copyFileSync(policy, join(MAKING, "broker.yaml"));
-for (const path of keySets) {
+for (const path of named) {
   mkdirSync(join(MAKING, dirname(path)), { recursive: true });
   copyFileSync(join(dirname(policy), path), join(MAKING, path));
 }
 rmSync("dist", { recursive: true, force: true });
 renameSync(MAKING, "dist");
 
-/** Relative to the policy. Ends the build with the policy's problems, where it has any. */
-function pinnedKeySets(policy: string): string[] {
+/** Relative to the policy; `withShadow`: also its shadow policy, whose own shadow counts for nothing. Ends the build with a policy's problems. */
+function namedFiles(policy: string, withShadow = true): string[] {
   try {
-    const issuers = [...loadConfig(policy).issuers.values()];
-    return issuers.flatMap((issuer) => {
-      if (issuer.provider === "alibaba" || issuer.keys.from !== "file") return [];
-      const path = relative(".", issuer.keys.path);
-      if (!path.startsWith("..") && !isAbsolute(issuer.keys.path)) return [path];
-      const message = `issuers.${issuer.name}.jwks_file: must lie beside or below the policy, to be in the package`;
-      throw new ConfigError([{ file: policy, line: 1, column: 1, message }]);
-    });
+    const { issuers, shadow } = loadConfig(policy);
+    const files = [...issuers.values()].flatMap((issuer) =>
+      issuer.provider === "alibaba" || issuer.keys.from !== "file"
+        ? []
+        : [besidePolicy(policy, issuer.keys.path, `issuers.${issuer.name}.jwks_file`)],
+    );
+    if (shadow === undefined || !withShadow) return files;
+    const second = besidePolicy(policy, shadow, "shadow");
+    const itsFiles = namedFiles(join(dirname(policy), second), false).map((path) => join(dirname(second), path));
+    return [...files, second, ...itsFiles];
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${error.message}\nnot built: ${policy} has to be mended first; dist/ is as it was\n`);
     process.exit(1);
   }
+}
+
+function besidePolicy(policy: string, written: string, field: string): string {
+  const path = relative(".", written);
+  if (!path.startsWith("..") && !isAbsolute(written)) return path;
+  const message = `${field}: must lie beside or below the policy, to be in the package`;
+  throw new ConfigError([{ file: policy, line: 1, column: 1, message }]);
 }

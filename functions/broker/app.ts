@@ -21,6 +21,7 @@ import { type Health, healthRoutes } from "./routes/health.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
 import { tokenRoute } from "./routes/token.ts";
 import { whoamiRoute } from "./routes/whoami.ts";
+import { shadow } from "./shadow.ts";
 
 export interface Outside {
   readonly now: () => Date;
@@ -46,7 +47,8 @@ export interface Broker {
   readonly health: Health;
 }
 
-export function broker(config: BrokerConfig, version: string, outside: Outside): Broker {
+/** `second`: a policy that is only asked beside; see shadow.ts. */
+export function broker(config: BrokerConfig, version: string, outside: Outside, second?: BrokerConfig): Broker {
   const { now, log, environment } = outside;
   const callers = identity(config, outside.fetch, now);
   const health: Health = { draining: false, keysExpired: false, inFlight: 0, onIdle: [] };
@@ -70,6 +72,7 @@ export function broker(config: BrokerConfig, version: string, outside: Outside):
     identity: callers,
     replay: replayGuard(now),
     issuer: issuer(config, outside),
+    shadow: shadow(config, second, log),
     keys,
     log,
     now,

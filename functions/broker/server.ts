@@ -3,11 +3,12 @@
 import { randomUUID } from "node:crypto";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { dirname, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { getRequestListener } from "@hono/node-server";
 import { getConnInfo } from "@hono/node-server/conninfo";
 import packageJson from "../../package.json" with { type: "json" };
-import { jsonLog } from "../../shared/audit/log.ts";
+import { jsonLog, type Log } from "../../shared/audit/log.ts";
 import { type BrokerConfig, ConfigError } from "../../shared/config/config.ts";
 import { loadConfig } from "../../shared/config/load.ts";
 import { broker } from "./app.ts";
@@ -26,17 +27,22 @@ function main(): void {
 
   const now = () => new Date();
   const log = jsonLog((line) => process.stdout.write(line), now);
-  const { app, health } = broker(config, packageJson.version, {
-    now,
-    sleep: (ms) => sleep(ms),
-    random: Math.random,
-    fetch,
-    environment,
-    socketAddress: (c) => getConnInfo(c).remote.address,
-    newRequestId: randomUUID,
-    log,
-    onKeysExpired: () => stop("the function role's keys have expired", 1),
-  });
+  const { app, health } = broker(
+    config,
+    packageJson.version,
+    {
+      now,
+      sleep: (ms) => sleep(ms),
+      random: Math.random,
+      fetch,
+      environment,
+      socketAddress: (c) => getConnInfo(c).remote.address,
+      newRequestId: randomUUID,
+      log,
+      onKeysExpired: () => stop("the function role's keys have expired", 1),
+    },
+    readShadow(file, config, log),
+  );
 
   const server = createServer(
     // Function Compute allows 8 KB of headers; elsewhere a token of 8 KiB must still get an answer that says so.
@@ -98,6 +104,22 @@ function readConfig(file: string): BrokerConfig | undefined {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${error.message}\nacr-token-broker: not started: ${file} has to be mended first\n`);
     process.exitCode = 1;
+    return undefined;
+  }
+}
+
+/** The policy that is asked beside; one that cannot be used is a warning, since it must not hurt what serves. */
+function readShadow(file: string, { shadow }: BrokerConfig, log: Log): BrokerConfig | undefined {
+  if (shadow === undefined) return undefined;
+  try {
+    return loadConfig(resolve(dirname(file), shadow));
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const [first = ""] = error.message.split("\n");
+    log({
+      event: "warning",
+      message: `the shadow policy is not asked: ${first} (acr-broker check ${shadow} shows all)`,
+    });
     return undefined;
   }
 }

@@ -5,7 +5,7 @@
 
 import type { ErrorCode } from "../error.ts";
 
-export type LogEvent = RequestEvent | DecisionEvent | LifecycleEvent;
+export type LogEvent = RequestEvent | DecisionEvent | ShadowEvent | LifecycleEvent;
 
 /** One for each request, when it has been answered. */
 export interface RequestEvent {
@@ -54,6 +54,36 @@ export interface DecisionEvent {
   readonly authorization_token_request_id?: string;
   readonly upstream_code?: string;
 }
+
+/** One for each request that the shadow policy would answer otherwise. */
+export interface ShadowEvent {
+  readonly event: "shadow";
+  readonly version: 1;
+  readonly request_id: string;
+  readonly issuer?: string;
+  readonly api_key?: string;
+  readonly subject: string;
+  readonly registry?: string;
+  /** One of the two: what was asked for. */
+  readonly scope?: readonly string[];
+  readonly grant?: string;
+  /** What the policy that decides says, and what the other would. */
+  readonly serving: Verdict;
+  readonly shadow: Verdict;
+  readonly policy_digest: string;
+  readonly shadow_digest: string;
+}
+
+export type Verdict =
+  | {
+      readonly outcome: "allow";
+      /** Each line is that of the verdict's own policy. */
+      readonly grants: readonly { readonly name: string; readonly line: number }[];
+      readonly role_arn: string;
+      readonly lifetime_seconds: number;
+      readonly session_policy: unknown;
+    }
+  | { readonly outcome: "deny"; readonly code: ErrorCode; readonly reason?: string };
 
 export interface LifecycleEvent {
   readonly event: "started" | "stopping" | "stopped" | "warning";

@@ -17,6 +17,8 @@ export interface BrokerConfig {
   readonly alibaba: AlibabaEndpoints;
   /** Where a request's own address stands, where not on its connection: in a header that the operator's gateway sets. */
   readonly clientAddress?: { readonly header: string };
+  /** The file of a second policy, relative to this one, that is asked beside it. Decides nothing, and is not in the digest. */
+  readonly shadow?: string;
   /** `sha256:` and 64 hex digits over the canonical form of the file: key order, comments and layout do not count. */
   readonly digest: string;
 }

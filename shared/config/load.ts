@@ -155,6 +155,7 @@ function resolveConfig(
       ...(content.alibaba?.cr_endpoint === undefined ? {} : { crEndpoint: content.alibaba.cr_endpoint }),
     } satisfies AlibabaEndpoints,
     ...(content.client_address === undefined ? {} : { clientAddress: content.client_address }),
+    ...(content.shadow === undefined ? {} : { shadow: content.shadow }),
   };
 }
 
@@ -322,7 +323,7 @@ function mapEntries<In, Out>(
  * it is seen from outside (a registry's endpoints): grants are all considered, their conditions must all hold, and the
  * lists sorted here are sets.
  */
-function digest(config: Omit<BrokerConfig, "digest">): string {
+function digest({ shadow: _, ...config }: Omit<BrokerConfig, "digest">): string {
   const canonical = {
     ...config,
     registries: [...config.registries.values()].sort(byName),

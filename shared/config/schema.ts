@@ -311,6 +311,14 @@ export const ConfigFile = z
     denials: z.optional(mapOf(name, denial, "who does not get what, whatever grants give, by name")),
     ceiling: z.optional(scopes("what no grant exceeds; no limit when left out")),
     api_keys: z.optional(mapOf(name, apiKey, "keys for scripts that have no identity, by name")),
+    shadow: z.optional(
+      z
+        .string()
+        .check(
+          z.minLength(1, "is empty; name the file of the other policy"),
+          z.describe("a second policy, relative to this one, that is asked beside it; only differences are logged"),
+        ),
+    ),
     client_address: z.optional(
       z
         .strictObject({

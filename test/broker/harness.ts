@@ -85,6 +85,8 @@ export async function read(response: Response): Promise<Answer> {
 
 export interface HarnessOptions {
   readonly policy?: (cloudUrl: string, issuerUrl: string) => string;
+  /** A second policy, which is only asked beside. */
+  readonly shadow?: (cloudUrl: string, issuerUrl: string) => string;
   readonly environment?: (keys: Record<string, string>) => Record<string, string>;
   /** Where requests seem to come from; this machine when left out. */
   readonly socketAddress?: () => string | undefined;
@@ -97,12 +99,15 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   const clock = { aheadMs: 0 };
   const now = () => new Date(Date.now() + clock.aheadMs);
   const issuer = await startIssuer({ audience: AUDIENCE, now });
-  const config = parseConfig((options.policy ?? policy)(cloud.url, issuer.url), {
-    file: "broker.yaml",
-    readFile: (path) => {
-      throw new Error(`no file ${path}`);
-    },
-  });
+  const load = (text: string) =>
+    parseConfig(text, {
+      file: "broker.yaml",
+      readFile: (path) => {
+        throw new Error(`no file ${path}`);
+      },
+    });
+  const config = load((options.policy ?? policy)(cloud.url, issuer.url));
+  const shadow = options.shadow && load(options.shadow(cloud.url, issuer.url));
   const role = cloud.functionRoleKeys(FUNCTION_ROLE);
   const keys = {
     ALIBABA_CLOUD_ACCESS_KEY_ID: role.accessKeyId,
@@ -128,7 +133,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     }, now),
     onKeysExpired: () => keysExpired.count++,
   };
-  const made = broker(config, "0.0.0-test", outside);
+  const made = broker(config, "0.0.0-test", outside, shadow);
   const server = createServer(
     { maxHeaderSize: 32 * 1024 },
     getRequestListener(made.app.fetch, { overrideGlobalObjects: false }),

@@ -83,6 +83,10 @@ test("when a key was made and its last digits decide nothing", () => {
   expect(digestOf(told)).toBe(DIGEST);
 });
 
+test("a shadow policy decides nothing", () => {
+  expect(digestOf(`${TEXT}shadow: ./next.yaml\n`)).toBe(DIGEST);
+});
+
 test("a second key for a grant changes it", () => {
   expect(digestOf(TEXT.replace("api_key: nightly", "api_key: { any_of: [nightly, weekly] }"))).not.toBe(DIGEST);
 });

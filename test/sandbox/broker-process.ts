@@ -23,6 +23,8 @@ export interface BrokerProcess {
 
 export interface BrokerProcessOptions {
   readonly policy: string;
+  /** Beside the policy, by name. */
+  readonly files?: Readonly<Record<string, string>>;
   readonly port?: number;
   /** The function role's keys. */
   readonly keys: { readonly accessKeyId: string; readonly accessKeySecret: string; readonly securityToken: string };
@@ -34,13 +36,16 @@ export interface BrokerProcessOptions {
 
 export async function startBrokerProcess({
   policy,
+  files = {},
   port = 0,
   keys,
   node,
   onLine,
 }: BrokerProcessOptions): Promise<BrokerProcess> {
   const folder = await mkdtemp(join(tmpdir(), "acr-broker-"));
-  await writeFile(join(folder, "broker.yaml"), policy);
+  for (const [name, text] of Object.entries({ ...files, "broker.yaml": policy })) {
+    await writeFile(join(folder, name), text);
+  }
   const bundle = fileURLToPath(new URL("../../dist/server.cjs", import.meta.url));
   const child = spawn(node ?? process.execPath, [bundle], {
     stdio: ["ignore", "pipe", "pipe"],

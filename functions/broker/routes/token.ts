@@ -16,6 +16,7 @@ import type { AllowedDecision } from "../../../shared/policy/terms.ts";
 import type { BrokerVariables } from "../app.ts";
 import { readBody } from "../request-body.ts";
 import { rightsRequest } from "../rights-request.ts";
+import type { Shadow } from "../shadow.ts";
 import { type TokenRequest, tokenRequest } from "../token-request.ts";
 import { tokenResponse } from "../token-response.ts";
 
@@ -24,19 +25,21 @@ export interface TokenRouteParts {
   readonly identity: Identity;
   readonly replay: ReplayGuard;
   readonly issuer: Issuer;
+  readonly shadow: Shadow;
   readonly keys: (headers: Headers) => RoleKeys;
   readonly log: Log;
   readonly now: () => Date;
 }
 
 export function tokenRoute(parts: TokenRouteParts): Handler<{ Variables: BrokerVariables }> {
-  const { config, identity, log, now } = parts;
+  const { config, identity, shadow, log, now } = parts;
   return async (c) => {
     const requestId = c.var.requestId;
     // The body first: what is decided below must not wait for a caller who sends it slowly.
     const body = await readBody(c.req.raw);
     const principal = await identity.identify(c.req.header("authorization"), c.var.clientAddress);
     const request = tokenRequest(c.req.raw, body);
+    shadow(requestId, principal, request);
     const wanted = rightsRequest(request, principal, config);
     const decision = decide(principal, wanted, config);
     const audit = decisionEvent(requestId, principal, wanted, decision, config.digest);
