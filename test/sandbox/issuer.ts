@@ -37,7 +37,7 @@ const MINT_BODY_LIMIT_BYTES = 64 * 1024;
 const KEEP_OPEN = { destroyOnReturn: false };
 
 /** The provider with the key it signs with now. The library's key store cannot forget a key, so rotation makes a new one. */
-interface Provider {
+export interface Provider {
   readonly issuer: OAuth2Issuer;
   readonly service: OAuth2Service;
   readonly key: JWK;
@@ -58,18 +58,7 @@ export async function startIssuer(options: IssuerOptions = {}): Promise<Issuer> 
   provider.issuer.url = url;
 
   async function mint(claims: Claims = {}): Promise<string> {
-    const { issuer, key } = provider;
-    const claimed = { ...defaultClaims(url, audience, now()), ...claims };
-    const token = await issuer.buildToken({
-      kid: key.kid,
-      scopesOrTransform: (_header, payload) => {
-        for (const name of Object.keys(payload)) delete payload[name];
-        Object.assign(payload, Object.fromEntries(Object.entries(claimed).filter(([, value]) => value !== null)));
-      },
-    });
-    // The signature: header and claims are no secret, and alike in many tokens.
-    plantCanaries([token.slice(token.lastIndexOf(".") + 1)]);
-    return token;
+    return signed(provider, { ...defaultClaims(url, audience, now()), ...claims });
   }
 
   return {
@@ -89,15 +78,29 @@ export async function startIssuer(options: IssuerOptions = {}): Promise<Issuer> 
   };
 }
 
+/** A token of exactly these claims. */
+export async function signed({ issuer, key }: Provider, claims: Claims): Promise<string> {
+  const token = await issuer.buildToken({
+    kid: key.kid,
+    scopesOrTransform: (_header, payload) => {
+      for (const name of Object.keys(payload)) delete payload[name];
+      Object.assign(payload, Object.fromEntries(Object.entries(claims).filter(([, value]) => value !== null)));
+    },
+  });
+  // The signature: header and claims are no secret, and alike in many tokens.
+  plantCanaries([token.slice(token.lastIndexOf(".") + 1)]);
+  return token;
+}
+
 /** A provider that has no URL yet. */
-async function createProvider(previousKey?: JWK): Promise<Provider> {
+export async function createProvider(previousKey?: JWK): Promise<Provider> {
   const issuer = new OAuth2Issuer();
   if (previousKey) await issuer.keys.add(previousKey);
   const key = await issuer.keys.generate("RS256", { kid: randomUUID() });
   return { issuer, service: new OAuth2Service(issuer), key };
 }
 
-function defaultClaims(issuer: string, audience: string, now: Date): Claims {
+export function defaultClaims(issuer: string, audience: string, now: Date): Claims {
   const issuedAt = Math.floor(now.getTime() / 1000);
   return {
     iss: issuer,
