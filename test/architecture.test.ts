@@ -94,7 +94,7 @@ test("the sandbox shares nothing with what it tests", () => {
 
 test("only server.ts and acr-broker.ts reach for the clock, the environment, the network or chance", () => {
   const reaching = [...sources("shared"), ...sources("functions"), ...sources("cli")].filter((file) =>
-    /\bprocess\.env\b|\bDate\.now\(|new Date\(\)|Math\.random|globalThis\.fetch|randomUUID\(/.test(
+    /\bprocess\.env\b|\bDate\.now\(|new Date\(\)|Math\.random|globalThis\.fetch|import \{.*"node:https"|randomUUID\(/.test(
       readFileSync(new URL(file, ROOT), "utf8"),
     ),
   );

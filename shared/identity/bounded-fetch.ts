@@ -7,6 +7,8 @@ const TIMEOUT_MS = 3_000;
 const LARGEST_BYTES = 64 * 1024;
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+/** One that believes servers with a certificate of these CAs (PEM) and no others. */
+export type FetchWith = (certificates: readonly string[]) => Fetch;
 
 /**
  * A JSON document of an issuer.
