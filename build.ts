@@ -56,11 +56,14 @@ renameSync(MAKING, "dist");
 function namedFiles(policy: string, withShadow = true): string[] {
   try {
     const { issuers, shadow } = loadConfig(policy);
-    const files = [...issuers.values()].flatMap((issuer) =>
-      issuer.provider === "alibaba" || issuer.keys.from !== "file"
-        ? []
-        : [besidePolicy(policy, issuer.keys.path, `issuers.${issuer.name}.jwks_file`)],
-    );
+    const files = [...issuers.values()].flatMap((issuer) => {
+      if (issuer.provider === "alibaba") return [];
+      const field = (name: string) => `issuers.${issuer.name}.${name}`;
+      return [
+        ...(issuer.keys.from === "file" ? [besidePolicy(policy, issuer.keys.path, field("jwks_file"))] : []),
+        ...(issuer.ca === undefined ? [] : [besidePolicy(policy, issuer.ca.path, field("ca_file"))]),
+      ];
+    });
     if (shadow === undefined || !withShadow) return files;
     const second = besidePolicy(policy, shadow, "shadow");
     const itsFiles = namedFiles(join(dirname(policy), second), false).map((path) => join(dirname(second), path));

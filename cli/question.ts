@@ -1,6 +1,7 @@
 /** What is asked about a policy without a broker: from names and claims to a principal and a request. */
 
 import type { BrokerConfig, Registry } from "../shared/config/config.ts";
+import { acceptedIss, memberOf, valuesIn } from "../shared/identity/issuer-template.ts";
 import { principalName } from "../shared/identity/principal.ts";
 import { nearName } from "../shared/near-name.ts";
 import type { Claims } from "../shared/policy/condition.ts";
@@ -40,11 +41,18 @@ export function principalOf(
   const { sub } = claims;
   // A signed Alibaba Cloud identity has no sub; the broker takes its ARN.
   const subject = typeof sub === "string" ? sub : typeof claims["arn"] === "string" ? claims["arn"] : "";
-  return { source: { issuer: source }, subject, claims, address, time };
+  return {
+    source: { issuer: source },
+    ...memberOf(config.issuers.get(source), claims["iss"]),
+    subject,
+    claims,
+    address,
+    time,
+  };
 }
 
 function issuerOf({ iss }: Claims, named: string | undefined, { issuers }: BrokerConfig): string | Misnomer {
-  const byUrl = [...issuers.values()].find((one) => "issuer" in one && one.issuer === iss)?.name;
+  const byUrl = [...issuers.values()].find((one) => acceptedIss(one).some((accepted) => accepted === iss))?.name;
   if (named !== undefined) {
     if (!issuers.has(named)) return { field: "issuer", problem: unknown("issuer", named, issuers.keys()) };
     if (iss === undefined || byUrl === named) return named;
@@ -54,12 +62,16 @@ function issuerOf({ iss }: Claims, named: string | undefined, { issuers }: Broke
   const [only, ...others] = issuers.keys();
   if (iss === undefined && only !== undefined && others.length === 0) return only;
   const known = [...issuers.keys()].join(", ");
-  return iss === undefined
-    ? { field: "issuer", problem: `is missing, and the claims have no iss; it is one of ${known}` }
-    : {
-        field: "claims",
-        problem: `no configured issuer has the claims' iss, so the broker would answer untrusted_issuer; configured are ${known}`,
-      };
+  if (iss === undefined)
+    return { field: "issuer", problem: `is missing, and the claims have no iss; it is one of ${known}` };
+  const template = [...issuers.values()].find(
+    (one) => "accepted" in one && typeof iss === "string" && valuesIn(one.template, iss) !== undefined,
+  );
+  const why =
+    template === undefined
+      ? "no configured issuer has the claims' iss"
+      : `no grant of ${template.name} names the claims' iss, though it is of that template's form`;
+  return { field: "claims", problem: `${why}, so the broker would answer untrusted_issuer; configured are ${known}` };
 }
 
 export interface Wish {

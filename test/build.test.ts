@@ -6,9 +6,12 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { makeCa } from "./certificates.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const KEYS = '{"keys":[{"kty":"RSA","kid":"1","n":"x","e":"AQAB"}]}';
+const CA = makeCa().cert;
+const FILES = { "keys/cluster.json": KEYS, "trust/ca.pem": CA };
 const POLICY = `\
 version: 1
 audience: https://acr-broker.example.com
@@ -16,6 +19,7 @@ registries:
   prod: { instance_id: cri-abc123, region: cn-hangzhou, account_id: "1234567890123456", endpoints: [a.example.com] }
 issuers:
   cluster: { provider: kubernetes, issuer: https://k8s.internal, jwks_file: ./keys/cluster.json }
+  forge: { provider: gitlab, issuer: https://gitlab.internal, ca_file: ./trust/ca.pem }
 grants:
   web: { issuer: cluster, when: { sub: "system:serviceaccount:ci:builder" }, registry: prod, allow: ["repository:web/*:push"], role_arn: acs:ram::1234567890123456:role/acr-web, max_ttl: 900 }
 `;
@@ -49,9 +53,10 @@ const packaged = () =>
 test("the package has the policy, its key sets, its shadow policy, and that one's key sets", () => {
   const { status, told } = build({
     "broker.yaml": `${POLICY}shadow: next/broker.yaml\n`,
-    "keys/cluster.json": KEYS,
+    ...FILES,
     "next/broker.yaml": `${POLICY}shadow: unread.yaml\n`,
     "next/keys/cluster.json": KEYS,
+    "next/trust/ca.pem": CA,
   });
   expect({ status, told }).toEqual({ status: 0, told: "" });
   expect(packaged()).toEqual(
@@ -60,7 +65,9 @@ test("the package has the policy, its key sets, its shadow policy, and that one'
       "keys/cluster.json",
       "next/broker.yaml",
       "next/keys/cluster.json",
+      "next/trust/ca.pem",
       "server.cjs",
+      "trust/ca.pem",
     ]),
   );
 });
@@ -69,13 +76,18 @@ test.each([
   ["a policy that does not load", { "broker.yaml": "version: 2\n" }, /^broker\.yaml:1:/],
   [
     "a shadow policy that does not load",
-    { "broker.yaml": `${POLICY}shadow: next.yaml\n`, "keys/cluster.json": KEYS, "next.yaml": "version: 2\n" },
+    { "broker.yaml": `${POLICY}shadow: next.yaml\n`, ...FILES, "next.yaml": "version: 2\n" },
     /^next\.yaml:1:.*\nnot built: next\.yaml has to be mended first/s,
   ],
   [
     "a key set from elsewhere",
-    { "broker.yaml": POLICY.replace("./keys", "../keys"), "../keys/cluster.json": KEYS },
-    /jwks_file: must lie beside or below the policy/,
+    { "broker.yaml": POLICY.replace("./keys", "../keys"), ...FILES, "../keys/cluster.json": KEYS },
+    /issuers\.cluster\.jwks_file: must lie beside or below the policy/,
+  ],
+  [
+    "a CA from elsewhere",
+    { "broker.yaml": POLICY.replace("./trust", "../trust"), ...FILES, "../trust/ca.pem": CA },
+    /issuers\.forge\.ca_file: must lie beside or below the policy/,
   ],
 ])("%s stops it, and dist/ is as it was", (_, files, says) => {
   writeFileSync(join(mkdirSync(join(folder, "dist"), { recursive: true }) as string, "old"), "");

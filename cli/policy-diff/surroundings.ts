@@ -58,10 +58,13 @@ function betweenIssuers(was: Issuer, is: Issuer): Detail[] {
   }
   return [
     ...changed("provider", was.provider, is.provider, "both"),
-    ...changed("issuer", was.issuer, is.issuer, "both"),
+    ...changed("issuer", issOf(was), issOf(is), "both"),
+    ...changed("issuer_template", templateOf(was), templateOf(is), "both"),
     ...changed("audience", was.audience, is.audience, "both"),
     ...setChange("algorithms", was.algorithms, is.algorithms),
-    ...(JSON.stringify(was.keys) === JSON.stringify(is.keys) ? [] : [keyChange(was.keys, is.keys)]),
+    // Whose keys count is who may vouch for everybody; and whose certificates, who may hand out the keys.
+    ...sourceChange("keys", was.keys, is.keys, keysText),
+    ...sourceChange("ca_file", was.ca, is.ca, (ca) => ca?.path ?? "the system's CAs"),
     ...changed(
       "max_token_lifetime",
       was.maxTokenLifetimeSeconds,
@@ -77,13 +80,29 @@ function betweenIssuers(was: Issuer, is: Issuer): Detail[] {
   ];
 }
 
-type Keys = Extract<Issuer, { readonly keys: unknown }>["keys"];
+type Oidc = Exclude<Issuer, { readonly provider: "alibaba" }>;
 
-/** Whose keys count is who may vouch for everybody. */
-function keyChange(was: Keys, is: Keys): Detail {
-  const text = (keys: Keys) => (keys.from === "discovery" ? "discovery" : keys.from === "url" ? keys.url : keys.path);
-  const other = text(was) === text(is) ? "the same file with other keys in it" : `${text(was)} → ${text(is)}`;
-  return { field: "keys", direction: "both", text: other };
+function issOf(issuer: Oidc): string | undefined {
+  return "accepted" in issuer ? undefined : issuer.issuer;
+}
+
+function templateOf(issuer: Oidc): string | undefined {
+  return "accepted" in issuer ? issuer.template : undefined;
+}
+
+function keysText(keys: Oidc["keys"]): string {
+  return keys.from === "discovery" ? "discovery" : keys.from === "url" ? keys.url : keys.path;
+}
+
+/** Of what may come from a file: its content counts too. */
+function sourceChange<Source>(field: string, was: Source, is: Source, textOf: (source: Source) => string): Detail[] {
+  if (JSON.stringify(was) === JSON.stringify(is)) return [];
+  const [before, after] = [textOf(was), textOf(is)];
+  const text =
+    before === after
+      ? `the same file with other ${field === "keys" ? "keys" : "certificates"} in it`
+      : `${before} → ${after}`;
+  return [{ field, direction: "both", text }];
 }
 
 function betweenRegistries(was: Registry, is: Registry): Detail[] {

@@ -9,7 +9,7 @@ import { loadSdk } from "../../shared/alibaba/sdk.ts";
 import type { Log } from "../../shared/audit/log.ts";
 import type { BrokerConfig } from "../../shared/config/config.ts";
 import { BrokerError } from "../../shared/error.ts";
-import type { Fetch } from "../../shared/identity/bounded-fetch.ts";
+import type { Fetch, FetchWith } from "../../shared/identity/bounded-fetch.ts";
 import { identity } from "../../shared/identity/identify.ts";
 import { replayGuard } from "../../shared/identity/replay.ts";
 import { issuer } from "../../shared/issuing/issue.ts";
@@ -28,6 +28,7 @@ export interface Outside {
   readonly sleep: (ms: number) => Promise<void>;
   readonly random: () => number;
   readonly fetch: Fetch;
+  readonly fetchWith: FetchWith;
   readonly environment: Environment;
   readonly socketAddress: SocketAddress;
   readonly newRequestId: () => string;
@@ -50,7 +51,7 @@ export interface Broker {
 /** `second`: a policy that is only asked beside; see shadow.ts. */
 export function broker(config: BrokerConfig, version: string, outside: Outside, second?: BrokerConfig): Broker {
   const { now, log, environment } = outside;
-  const callers = identity(config, outside.fetch, now);
+  const callers = identity(config, outside.fetch, outside.fetchWith, now);
   const health: Health = { draining: false, keysExpired: false, inFlight: 0, onIdle: [] };
   const keys = (headers: Headers): RoleKeys => roleKeys(environment, headers);
 

@@ -2,6 +2,7 @@
 
 import { randomUUID } from "node:crypto";
 import { createServer, type Server, type ServerResponse } from "node:http";
+import { request } from "node:https";
 import type { AddressInfo } from "node:net";
 import { dirname, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -13,6 +14,7 @@ import { type BrokerConfig, ConfigError } from "../../shared/config/config.ts";
 import { loadConfig } from "../../shared/config/load.ts";
 import { broker } from "./app.ts";
 import { withoutUse } from "./client-address.ts";
+import { fetchTrusting } from "./trusting-fetch.ts";
 
 /** For requests under way when the process is told to stop; longer than any may take upstream. */
 const LONGEST_DRAIN_MS = 12_000;
@@ -35,6 +37,7 @@ function main(): void {
       sleep: (ms) => sleep(ms),
       random: Math.random,
       fetch,
+      fetchWith: fetchTrusting(request),
       environment,
       socketAddress: (c) => getConnInfo(c).remote.address,
       newRequestId: randomUUID,

@@ -7,6 +7,7 @@
 import type { Log, ShadowEvent, Verdict } from "../../shared/audit/log.ts";
 import type { BrokerConfig, Issuer, Registry } from "../../shared/config/config.ts";
 import { BrokerError } from "../../shared/error.ts";
+import { acceptedIss, memberOf } from "../../shared/identity/issuer-template.ts";
 import type { AuthenticatedPrincipal } from "../../shared/identity/principal.ts";
 import { decide } from "../../shared/policy/decision.ts";
 import type { Principal } from "../../shared/policy/grant.ts";
@@ -113,9 +114,10 @@ function counterpart(
   const issuer = [...second.issuers.values()].find((one) =>
     one.provider === "alibaba"
       ? serving.provider === "alibaba" && one.accounts.includes(String(claims["account_id"]))
-      : serving.provider !== "alibaba" && one.issuer === claims["iss"],
+      : serving.provider !== "alibaba" && acceptedIss(one).includes(String(claims["iss"])),
   );
   if (issuer === undefined) return serving.provider === "alibaba" ? "invalid_identity" : "untrusted_issuer";
   if (issuer.audience !== serving.audience) return "invalid_audience";
-  return { ...principal, source: { issuer: issuer.name } };
+  const { member: _, ...rest } = principal;
+  return { ...rest, source: { issuer: issuer.name }, ...memberOf(issuer, claims["iss"]) };
 }

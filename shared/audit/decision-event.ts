@@ -16,7 +16,7 @@ export function decisionEvent(
   decision: Decision,
   digest: string,
 ): DecisionEvent {
-  const { source, subject, tokenId } = principal;
+  const { source, member, subject, tokenId } = principal;
   const scopes = scopesOf(wanted, principal.claims);
   return {
     event: "decision",
@@ -24,6 +24,7 @@ export function decisionEvent(
     request_id: requestId,
     outcome: decision.outcome,
     ...("issuer" in source ? { issuer: source.issuer } : { api_key: source.apiKey }),
+    ...(member === undefined ? {} : { issuer_member: member }),
     subject,
     ...(tokenId === undefined ? {} : { token_id: tokenId }),
     registry: "grant" in wanted ? wanted.grant.registry : wanted.registry,

@@ -30,6 +30,8 @@ export interface DecisionEvent {
   /** Only asked about: nothing was to be issued. */
   readonly explain?: true;
   readonly issuer?: string;
+  /** Which of the issuers that a template stands for. */
+  readonly issuer_member?: string;
   readonly api_key?: string;
   readonly subject: string;
   readonly token_id?: string;

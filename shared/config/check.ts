@@ -109,11 +109,6 @@ export function crossProblems(config: Sound<ConfigFile>): Problem[] {
       refuse(["api_keys", name, "expires"], "value", "is not after created; make the key anew");
     }
   }
-  for (const [name, issuer] of issuers) {
-    if (issuer && "jwks_file" in issuer && "jwks_uri" in issuer) {
-      refuse(["issuers", name, "jwks_uri"], "key", "stands beside jwks_file; keep one of the two");
-    }
-  }
 
   /** Refuses a name that the named section does not have. */
   const resolve = (path: Path, section: "issuers" | "api_keys" | "registries", target: string | undefined) => {

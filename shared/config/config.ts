@@ -33,7 +33,7 @@ export interface Registry {
   readonly endpoints: readonly string[];
 }
 
-export type Issuer = OidcIssuer | AlibabaIssuer;
+export type Issuer = OidcIssuer | TemplatedIssuer | AlibabaIssuer;
 
 /** Presets: what is known of a kind of issuer, in `shared/identity/providers.ts`. */
 export type OidcProvider =
@@ -54,6 +54,8 @@ export interface OidcIssuer {
   readonly provider: OidcProvider;
   /** Exactly the `iss` of its tokens. */
   readonly issuer: string;
+  /** Where it is one of the many that a template stands for: that. */
+  readonly template?: string;
   readonly audience: string;
   /** JWS algorithms; asymmetric only, never empty. */
   readonly algorithms: readonly JwsAlgorithm[];
@@ -62,9 +64,25 @@ export interface OidcIssuer {
     | { readonly from: "discovery" }
     | { readonly from: "url"; readonly url: string }
     | { readonly from: "file"; readonly path: string; readonly jwks: { readonly keys: readonly unknown[] } };
+  /** What the issuer's own certificate is verified against, and nothing else; the system's CAs where it is left out. */
+  readonly ca?: PrivateCa;
   /** `exp` − `iat` may be at most this; also how old a token may be. */
   readonly maxTokenLifetimeSeconds: number;
   readonly replay: Replay;
+}
+
+/** Many issuers of one form, each with keys of its own. */
+export interface TemplatedIssuer extends Omit<OidcIssuer, "issuer" | "template"> {
+  /** `https://oidc.circleci.com/org/{org}`; see `shared/identity/issuer-template.ts`. */
+  readonly template: string;
+  /** Each `iss` that is accepted: those that grants name, sorted. */
+  readonly accepted: readonly string[];
+}
+
+export interface PrivateCa {
+  readonly path: string;
+  /** PEM, one certificate each, never empty. */
+  readonly certificates: readonly string[];
 }
 
 export type JwsAlgorithm =

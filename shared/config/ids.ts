@@ -36,8 +36,9 @@ export interface IdClaim {
 
 /** Of a public issuer, where anyone may take a name: whether the claim, with these values, is an id, or what id it has. */
 export function idOf(issuer: Issuer, claim: string, texts: readonly string[]): IdClaim | "is one" | undefined {
-  const publicly = "issuer" in issuer && PUBLIC_HOSTS[issuer.provider] === new URL(issuer.issuer).hostname;
-  if (!publicly || !("issuer" in issuer)) return undefined;
+  if (issuer.provider === "alibaba") return undefined;
+  const url = "accepted" in issuer ? issuer.template : issuer.issuer;
+  if (PUBLIC_HOSTS[issuer.provider] !== new URL(url).hostname) return undefined;
   const [text = ""] = texts;
   switch (issuer.provider) {
     case "github": {

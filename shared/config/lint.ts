@@ -92,10 +92,11 @@ export function unsafeProblems(config: Sound<ConfigFile>): Problem[] {
   const problems: Problem[] = [];
   const issuers = new Map(Object.entries(config.issuers ?? {}));
   for (const [name, issuer] of issuers) {
-    if (!issuer || !("issuer" in issuer) || !issuer.issuer || !issuer.provider) continue;
-    const expected = KNOWN_HOSTS.get(new URL(issuer.issuer).hostname);
+    if (!issuer?.provider || !("issuer" in issuer || "issuer_template" in issuer)) continue;
+    const url = issuer.issuer ?? issuer.issuer_template;
+    const expected = url === undefined ? undefined : KNOWN_HOSTS.get(new URL(url).hostname);
     if (expected !== undefined && expected !== issuer.provider) {
-      const message = `is not the preset for ${issuer.issuer}; write ${expected}, which knows what its callers can choose`;
+      const message = `is not the preset for ${url}; write ${expected}, which knows what its callers can choose`;
       problems.push({ path: ["issuers", name, "provider"], part: "value", message });
     }
   }

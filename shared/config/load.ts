@@ -9,6 +9,7 @@ import type { Denial, Grant } from "../policy/grant.ts";
 import type { Limit, TimeLimit } from "../policy/limit.ts";
 import { formatScope, parseScope, quote, type Scope } from "../policy/scope.ts";
 import { isScopeTemplate, parseScopeTemplate, type ScopeTemplate } from "../policy/scope-template.ts";
+import { readCertificates } from "./ca-file.ts";
 import { crossProblems, type Problem, pathText, type Sound, shapeProblems, soundParts } from "./check.ts";
 import { claimRules } from "./claim-findings.ts";
 import {
@@ -19,19 +20,34 @@ import {
   type Issuer,
   type OidcIssuer,
   type OidcProvider,
+  type PrivateCa,
 } from "./config.ts";
 import { deadRules } from "./dead-findings.ts";
 import { readYaml } from "./document.ts";
+import { issuerProblems } from "./issuer-problems.ts";
 import { unsafeProblems } from "./lint.ts";
 import type { Found } from "./lint-findings.ts";
 import type { ConfigFile } from "./schema.ts";
 import { slipProblems } from "./slips.ts";
 import { parseHours } from "./values.ts";
 
-const LONGEST_JWKS_BYTES = 64 * 1024;
+/** Of a key set or a file of certificates. */
+const LONGEST_PINNED_BYTES = 64 * 1024;
 const MOST_KEYS = 50;
 
 type KeySet = { readonly keys: readonly unknown[] };
+
+/** What stands in the files that an issuer may name, and in which form. */
+const PINNED_FILES = {
+  jwks_file: { what: "keys", form: "a JWK Set" },
+  ca_file: { what: "certificates", form: "PEM, as openssl x509 -inform der makes it" },
+};
+
+/** What was read from beside the policy, by issuer. */
+interface Pinned {
+  readonly keySets: Map<string, KeySet>;
+  readonly cas: Map<string, Pick<PrivateCa, "certificates">>;
+}
 
 /** Reads and checks the file. Throws ConfigError, also where it cannot be read. */
 export function loadConfig(path: string): BrokerConfig {
@@ -46,7 +62,7 @@ export function loadConfig(path: string): BrokerConfig {
 }
 
 /**
- * Checks the text of a configuration and resolves it. `file` is its name in messages; `readFile` reads a pinned key set,
+ * Checks the text of a configuration and resolves it. `file` is its name in messages; `readFile` reads a pinned key set or a CA,
  * relative to the configuration's folder. Throws ConfigError with everything that is wrong; nothing else, and does nothing else.
  */
 export function parseConfig(
@@ -64,21 +80,23 @@ export function parseConfig(
       found.push({ file, ...position, message: whole });
     }
   };
-  const keySets = new Map<string, KeySet>();
+  const pinned: Pinned = { keySets: new Map(), cas: new Map() };
   if (document.data !== undefined) {
     const shape = shapeProblems(document);
     const sound = soundParts(document.data, shape);
     report(shape);
     report(crossProblems(sound));
+    report(issuerProblems(sound));
     report(unsafeProblems(sound));
     report(slipProblems(sound));
-    report(readKeySets(sound, readFile, keySets));
+    report(readPinned(sound, "jwks_file", readFile, readKeySet, pinned.keySets));
+    report(readPinned(sound, "ca_file", readFile, readCertificates, pinned.cas));
   }
   if (found.length > 0) throw new ConfigError(found.sort((a, b) => a.line - b.line || a.column - b.column));
 
   const resolved = resolveConfig(
     document.data as ConfigFile,
-    keySets,
+    pinned,
     document.linesOfKeys(["grants"]),
     document.linesOfKeys(["denials"]),
   );
@@ -102,7 +120,7 @@ function deadDenials(config: BrokerConfig): Found[] {
 
 function resolveConfig(
   content: ConfigFile,
-  keySets: ReadonlyMap<string, KeySet>,
+  pinned: Pinned,
   lines: ReadonlyMap<string, number>,
   denialLines: ReadonlyMap<string, number>,
 ): Omit<BrokerConfig, "digest"> {
@@ -119,13 +137,16 @@ function resolveConfig(
       const audience = issuer.audience ?? content.audience;
       if (issuer.provider === "alibaba") return { name, provider: "alibaba", accounts: issuer.accounts, audience };
       const preset = PROVIDERS[issuer.provider];
+      const { issuer: iss, issuer_template: template, ca_file: path = "" } = issuer;
+      const ca = pinned.cas.get(name);
       return {
         name,
         provider: issuer.provider,
-        issuer: issuer.issuer,
+        ...(template === undefined ? { issuer: iss ?? "" } : { template, accepted: namedIss(content.grants, name) }),
         audience,
         algorithms: issuer.algorithms ?? preset.algorithms,
-        keys: keysOf(issuer, keySets.get(name)),
+        keys: keysOf(issuer, pinned.keySets.get(name)),
+        ...(ca === undefined ? {} : { ca: { path, ...ca } }),
         maxTokenLifetimeSeconds: issuer.max_token_lifetime ?? preset.maxTokenLifetimeSeconds,
         replay: issuer.replay ?? PROVIDERS[issuer.provider].replay,
       };
@@ -235,6 +256,15 @@ function keysOf(
   return issuer.jwks_uri === undefined ? { from: "discovery" } : { from: "url", url: issuer.jwks_uri };
 }
 
+/** Each `iss` that grants of the issuer name. */
+function namedIss(grants: ConfigFile["grants"], issuer: string): string[] {
+  const named = Object.values(grants).flatMap((grant) => {
+    const iss = grant.issuer === issuer ? grant.when?.["iss"] : undefined;
+    return typeof iss === "string" ? [iss] : (iss?.any_of ?? []);
+  });
+  return [...new Set(named)].sort(compare);
+}
+
 /** The conditions that are written, and those that the issuer's preset adds where nothing is said of the claim. */
 function conditions(when: Record<string, WrittenCondition>, provider: OidcProvider | "alibaba"): Condition[] {
   const { callerChosen, implied = [] } = judgementOf(provider);
@@ -262,33 +292,44 @@ function checkedScope(text: string): Scope {
   return parsed.scope;
 }
 
-/** Fills `keySets` with the pinned key set of each issuer that has one, and says what is wrong with the others. */
-function readKeySets(
+/** Fills `found` with what stands in the file that `field` of an issuer names, and says what is wrong with the others. */
+function readPinned<Content>(
   config: Sound<ConfigFile>,
+  field: keyof typeof PINNED_FILES,
   readFile: (path: string) => string,
-  keySets: Map<string, KeySet>,
+  read: (text: string) => Content | string,
+  found: Map<string, Content>,
 ): Problem[] {
-  return Object.entries(config.issuers ?? {}).flatMap(([name, issuer]): Problem[] => {
-    if (!issuer || !("jwks_file" in issuer) || issuer.jwks_file === undefined) return [];
-    const keySet = readKeySet(issuer.jwks_file, readFile);
-    if (typeof keySet !== "string") {
-      keySets.set(name, keySet);
-      return [];
+  const { what, form } = PINNED_FILES[field];
+  const readOrComplain = (path: string): Content | string => {
+    try {
+      const text = readFile(path);
+      if (Buffer.byteLength(text) <= LONGEST_PINNED_BYTES) return read(text);
+      return `is over ${LONGEST_PINNED_BYTES / 1024} KiB; keep only ${what} in it`;
+    } catch (error) {
+      const why = reason(error);
+      return why === "ERR_ENCODING_INVALID_ENCODED_DATA" ? `is no text; write ${form}` : `cannot be read (${why})`;
     }
-    return [{ path: ["issuers", name, "jwks_file"], part: "value", message: `${quote(issuer.jwks_file)} ${keySet}` }];
+  };
+  return Object.entries(config.issuers ?? {}).flatMap(([name, issuer]): Problem[] => {
+    const file = issuer && field in issuer ? (issuer as Readonly<Record<typeof field, unknown>>)[field] : undefined;
+    if (typeof file !== "string") return [];
+    const content = readOrComplain(file);
+    if (typeof content === "string") {
+      return [{ path: ["issuers", name, field], part: "value", message: `${quote(file)} ${content}` }];
+    }
+    found.set(name, content);
+    return [];
   });
 }
 
 /** A JWK Set (RFC 7517, section 5) of public keys, or what is wrong with it; never a piece of the file. */
-function readKeySet(path: string, readFile: (path: string) => string): KeySet | string {
+function readKeySet(text: string): KeySet | string {
   let content: unknown;
   try {
-    const text = readFile(path);
-    if (Buffer.byteLength(text) > LONGEST_JWKS_BYTES)
-      return `is over ${LONGEST_JWKS_BYTES / 1024} KiB; keep only keys in it`;
     content = JSON.parse(text);
-  } catch (error) {
-    return error instanceof SyntaxError ? "is not JSON; write a JWK Set" : `cannot be read (${reason(error)})`;
+  } catch {
+    return "is not JSON; write a JWK Set";
   }
   const keys: unknown = (content as { keys?: unknown } | null)?.keys;
   if (!Array.isArray(keys) || keys.length === 0 || keys.length > MOST_KEYS) {

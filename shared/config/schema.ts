@@ -103,7 +103,13 @@ const oidcIssuer = z
         ...["bitbucket", "azure-devops", "jenkins", "spiffe", "generic"],
       ] as OidcProvider[])
       .check(z.describe("the preset: which claims can be trusted")),
-    issuer: ruled(values.url, "exactly the iss of its tokens, an https URL"),
+    issuer: z.optional(ruled(values.url, "exactly the iss of its tokens, an https URL")),
+    issuer_template: z.optional(
+      ruled(
+        values.issuerTemplate,
+        "instead of issuer, for many issuers of one form: https://host/path/{name}; each grant then names its iss",
+      ),
+    ),
     audience: z.optional(audience),
     algorithms: z.optional(
       listOf(
@@ -127,6 +133,16 @@ const oidcIssuer = z
         ),
     ),
     jwks_uri: z.optional(ruled(values.url, "where its public keys are, an https URL; discovery when left out")),
+    ca_file: z.optional(
+      z
+        .string()
+        .check(
+          z.minLength(1, "is empty; name the file with the CA's certificates"),
+          z.describe(
+            "a file with the CA certificates (PEM) that the issuer's own is verified against, relative to this one; the system's when left out",
+          ),
+        ),
+    ),
     max_token_lifetime: z.optional(
       z.int().check(
         // 60: below the clock skew that is forgiven no token would do. 86400: GitLab's job tokens, and Kubernetes' within reason.
@@ -145,7 +161,17 @@ const oidcIssuer = z
         ),
     ),
   })
-  .check(z.meta({ not: { required: ["jwks_file", "jwks_uri"] } }));
+  .check(
+    z.meta({
+      oneOf: [
+        { required: ["issuer"], properties: { issuer_template: false } },
+        { required: ["issuer_template"], properties: { issuer: false, jwks_file: false, jwks_uri: false } },
+      ],
+      not: {
+        anyOf: [{ required: ["jwks_file", "jwks_uri"] }, { required: ["jwks_file", "ca_file"] }],
+      },
+    }),
+  );
 
 const alibabaIssuer = z.strictObject({
   provider: z.literal("alibaba"),

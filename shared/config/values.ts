@@ -5,6 +5,7 @@
  */
 
 import { isIPv4, isIPv6 } from "node:net";
+import { filledWith, variablesIn } from "../identity/issuer-template.ts";
 import { formatScope, parseScope, quote } from "../policy/scope.ts";
 import { isScopeTemplate, parseScopeTemplate } from "../policy/scope-template.ts";
 
@@ -89,6 +90,25 @@ export const url: Rule = (value) => {
   }
   if (parsed.protocol === "https:" || (parsed.protocol === "http:" && isLoopback(parsed.hostname))) return undefined;
   return `${quote(value)} is not https; http is for this machine alone (127.0.0.1, [::1], localhost)`;
+};
+
+/** A URL in whose path whole segments are `{variables}`; in no other spelling than URL()'s own, since `iss` is compared as it stands. */
+export const issuerTemplate: Rule = (value) => {
+  const filled = filledWith(value, "x");
+  const complaint = url(filled);
+  if (complaint !== undefined && (tryUrl(filled) === undefined || /[{}*?#@]/.test(filled))) {
+    return `${quote(value)} is no URL with variables; write https://host[:port]/path in which {name} (a-z, 0-9, _) is a whole segment of the path, without user, query, fragment or *`;
+  }
+  if (complaint !== undefined) return complaint;
+  const variables = variablesIn(value);
+  if (variables.length === 0) return `${quote(value)} has no variable; write it as issuer`;
+  const twice = variables.find((one, index) => variables.indexOf(one) !== index);
+  if (twice !== undefined) return `${quote(value)} has ${twice} twice; give each variable a name of its own`;
+  const { href } = new URL(filled);
+  if (href !== filled || /%|\/\//.test(filled.slice("https://".length))) {
+    return `${quote(value)} has another spelling; write the host in lower case, without the scheme's own port, and no ., .., empty or %-encoded segment`;
+  }
+  return undefined;
 };
 
 /** A URL without a path. */

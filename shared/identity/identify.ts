@@ -3,11 +3,12 @@
  * hands each to its own verifier. `iss` only selects among the configured issuers; it is never a URL to fetch.
  */
 
-import type { BrokerConfig, OidcIssuer } from "../config/config.ts";
+import type { BrokerConfig, OidcIssuer, TemplatedIssuer } from "../config/config.ts";
 import { BrokerError } from "../error.ts";
 import { quote } from "../policy/scope.ts";
 import { apiKeys } from "./api-key.ts";
-import type { Fetch } from "./bounded-fetch.ts";
+import type { Fetch, FetchWith } from "./bounded-fetch.ts";
+import { memberOf } from "./issuer-template.ts";
 import { parseToken, verifyToken } from "./jwt.ts";
 import { type KeySource, keySource } from "./key-source.ts";
 import type { AuthenticatedPrincipal } from "./principal.ts";
@@ -19,14 +20,23 @@ export interface Identity {
    * @throws BrokerError of status 401, issuer_unavailable, or as STS GetCallerIdentity fails
    */
   identify(authorization: string | undefined, address?: string): Promise<AuthenticatedPrincipal>;
-  /** Fetches every issuer's keys ahead of the first request; a failure is left to that request to find. */
+  /** Fetches issuers' keys ahead of the first request; a failure is left to that request to find. */
   warm(): Promise<void>;
 }
 
-export function identity(config: BrokerConfig, fetch: Fetch, now: () => Date): Identity {
-  const oidc = new Map<string, { issuer: OidcIssuer; keys: KeySource }>();
-  for (const issuer of config.issuers.values()) {
-    if (issuer.provider !== "alibaba") oidc.set(issuer.issuer, { issuer, keys: keySource(issuer, fetch, now) });
+/** More at once would be a burst of connections that a starting instance has no use for yet. */
+const MOST_WARMED = 20;
+
+/** `fetchWith` is for the issuers that have CAs of their own. */
+export function identity(config: BrokerConfig, fetch: Fetch, fetchWith: FetchWith, now: () => Date): Identity {
+  const oidc = new Map<string, { issuer: OidcIssuer; keys: KeySource; principal: Vouched }>();
+  for (const entry of config.issuers.values()) {
+    if (entry.provider === "alibaba") continue;
+    const fetchKeys = entry.ca === undefined ? fetch : fetchWith(entry.ca.certificates);
+    for (const issuer of eachOf(entry)) {
+      const principal = { source: { issuer: entry.name }, ...memberOf(entry, issuer.issuer) };
+      oidc.set(issuer.issuer, { issuer, keys: keySource(issuer, fetchKeys, now), principal });
+    }
   }
 
   const apiKeyHolders = apiKeys(config.apiKeys);
@@ -45,7 +55,7 @@ export function identity(config: BrokerConfig, fetch: Fetch, now: () => Date): I
       );
     }
     const token = await verifyToken(unverified, known.issuer, known.keys, now);
-    return { source: { issuer: known.issuer.name }, ...token };
+    return { ...known.principal, ...token };
   }
 
   return {
@@ -55,9 +65,22 @@ export function identity(config: BrokerConfig, fetch: Fetch, now: () => Date): I
       return { ...principal, address, time: now() };
     },
     async warm() {
-      await Promise.allSettled([...oidc.values()].map(({ keys }) => keys.keys(() => true)));
+      await Promise.allSettled([...oidc.values()].slice(0, MOST_WARMED).map(({ keys }) => keys.keys(() => true)));
     },
   };
+}
+
+/** What is known of a caller by its issuer alone. */
+type Vouched = Pick<AuthenticatedPrincipal, "source" | "member">;
+
+/** The issuer, or each of those that a template stands for: with a name that says which. */
+function eachOf(entry: OidcIssuer | TemplatedIssuer): OidcIssuer[] {
+  if (!("accepted" in entry)) return [entry];
+  return entry.accepted.map((iss) => ({
+    ...entry,
+    name: `${entry.name}/${memberOf(entry, iss).member}`,
+    issuer: iss,
+  }));
 }
 
 /** RFC 6750 section 2.1: `Bearer`, one space, the credential; the scheme's case does not count. */

@@ -52,7 +52,7 @@ function remoteKeys(issuer: OidcIssuer, fetch: Fetch, now: () => Date): KeySourc
         current = { keys, fetchedAt: now().getTime() };
         return keys;
       } catch (cause) {
-        throw unavailable(issuer, reason(cause), cause);
+        throw unavailable(issuer, ...reason(cause, issuer), cause);
       } finally {
         inFlight = undefined;
       }
@@ -67,7 +67,7 @@ function remoteKeys(issuer: OidcIssuer, fetch: Fetch, now: () => Date): KeySourc
       const age = current === undefined ? Number.POSITIVE_INFINITY : now().getTime() - current.fetchedAt;
       if (current === undefined || age > STALE_MS) {
         if (inFlight === undefined && sinceAttempt() < FAILED_MS)
-          throw unavailable(issuer, "the last attempt just failed");
+          throw unavailable(issuer, "the last attempt just failed", advice(issuer));
         return refresh();
       }
       if (!known(current.keys)) {
@@ -100,19 +100,48 @@ async function jwksUrl(issuer: OidcIssuer, fetch: Fetch): Promise<string> {
   return url;
 }
 
-function unavailable(issuer: OidcIssuer, why: string, cause?: unknown): BrokerError {
-  return new BrokerError(
-    "issuer_unavailable",
-    `the keys of issuer ${issuer.name} could not be fetched (${why}); try again, or pin them with jwks_file`,
-    { retryAfterSeconds: FAILED_MS / 1000, cause },
-  );
+function unavailable({ name }: OidcIssuer, why: string, what: string, cause?: unknown): BrokerError {
+  return new BrokerError("issuer_unavailable", `the keys of issuer ${name} could not be fetched (${why}); ${what}`, {
+    retryAfterSeconds: FAILED_MS / 1000,
+    cause,
+  });
 }
 
-/** What went wrong in our words: messages of ours as they are, of the network only their code. */
-function reason(cause: unknown): string {
-  if (!(cause instanceof Error)) return "failed";
-  if (cause.name === "TimeoutError") return "no answer within 3 s";
+/** Those of a template have keys each of its own, so that no one file holds them. */
+function advice({ template }: OidcIssuer): string {
+  return template === undefined ? "try again, or pin them with jwks_file" : "try again";
+}
+
+/** What went wrong in our words, messages of ours as they are, of the network only their code; and what to do. */
+function reason(cause: unknown, issuer: OidcIssuer): [why: string, advice: string] {
+  const what = advice(issuer);
+  if (!(cause instanceof Error)) return ["failed", what];
+  if (cause.name === "TimeoutError") return ["no answer within 3 s", what];
+  if (!(cause instanceof TypeError)) return [cause.message, what];
   const code = (cause.cause as { code?: unknown } | undefined)?.code;
-  if (cause instanceof TypeError) return typeof code === "string" ? code : "the connection failed or was redirected";
-  return cause.message;
+  if (typeof code !== "string") return ["the connection failed or was redirected", what];
+  return [code, certificateAdvice(code, issuer) ?? what];
+}
+
+/** https://nodejs.org/docs/latest-v20.x/api/tls.html#x509-certificate-error-codes */
+function certificateAdvice(code: string, { ca }: OidcIssuer): string | undefined {
+  switch (code) {
+    case "SELF_SIGNED_CERT_IN_CHAIN":
+    case "DEPTH_ZERO_SELF_SIGNED_CERT":
+    case "UNABLE_TO_GET_ISSUER_CERT":
+    case "UNABLE_TO_GET_ISSUER_CERT_LOCALLY":
+    case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
+    case "CERT_SIGNATURE_FAILURE":
+      return ca === undefined
+        ? "its certificate is of no public CA: name its CA in ca_file"
+        : "its certificate is of no CA in ca_file: put the one that signed it there";
+    case "CERT_HAS_EXPIRED":
+      return "its certificate or its CA's has expired: have it renewed";
+    case "CERT_NOT_YET_VALID":
+      return "its certificate or its CA's is not valid yet: compare the clocks";
+    case "ERR_TLS_CERT_ALTNAME_INVALID":
+      return "its certificate is for other host names: have it issued for the issuer's";
+    default:
+      return undefined;
+  }
 }

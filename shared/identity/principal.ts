@@ -10,9 +10,11 @@ export interface AuthenticatedPrincipal extends Principal {
 }
 
 /**
- * The principal in one word, for messages, logs and session names: `github:repo:acme/app:ref:refs/heads/main`, or
- * `api_key.nightly`, which no issuer's caller is called, since theirs have a colon.
+ * The principal in one word, for messages, logs and session names: `github:repo:acme/app:ref:refs/heads/main`,
+ * `clusters/eu-1:system:serviceaccount:ci:builder` where a template stands for many issuers, or `api_key.nightly`, which no
+ * issuer's caller is called, since theirs have a colon.
  */
-export function principalName({ source, subject }: Principal): string {
-  return "issuer" in source ? `${source.issuer}:${subject}` : `api_key.${source.apiKey}`;
+export function principalName({ source, member, subject }: Principal): string {
+  if (!("issuer" in source)) return `api_key.${source.apiKey}`;
+  return `${member === undefined ? source.issuer : `${source.issuer}/${member}`}:${subject}`;
 }

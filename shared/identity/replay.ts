@@ -54,7 +54,7 @@ export function replayGuard(now: () => Date): ReplayGuard {
       if (expiresAt <= time) {
         throw new BrokerError("token_expired", "the token has expired; get a new one from your CI and ask again");
       }
-      const key = JSON.stringify([name, principal.tokenId]);
+      const key = JSON.stringify([name, principal.member, principal.tokenId]);
       const known = marks.get(key);
       const mark = known !== undefined && known.expiresAt > time ? known : { expiresAt, use, uses: 0 };
       const problem = refusal(mark, replay, use);

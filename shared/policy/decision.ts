@@ -252,7 +252,10 @@ function nearestMiss(principal: Principal, grants: readonly Grant[]): NearMiss |
   return { grant, failed, held, actual };
 }
 
+/** Each caller of an issuer has the same of these. */
+const ALIKE = ["iss", "aud"];
+
 /** Whether the condition, where it holds, tells the caller apart from any other of its issuer. */
 export function isVouchedFor(condition: Condition): boolean {
-  return condition.callerChosen !== true && condition.kind !== "none_of";
+  return condition.callerChosen !== true && condition.kind !== "none_of" && !ALIKE.includes(condition.claim);
 }

@@ -57,6 +57,8 @@ export interface Policy {
  */
 export interface Principal extends Circumstances {
   readonly source: { readonly issuer: string } | { readonly apiKey: string };
+  /** Which issuer it is of the many that a template stands for: two of them may have callers of one subject. */
+  readonly member?: string;
   /** The issuer's own name for the caller: a token's `sub`, or the API key's name. */
   readonly subject: string;
   readonly claims: Readonly<Record<string, unknown>>;

@@ -5,10 +5,12 @@
 
 import { once } from "node:events";
 import { createServer } from "node:http";
+import { request as httpsRequest } from "node:https";
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { getConnInfo } from "@hono/node-server/conninfo";
 import { type Broker, broker, type Outside } from "../../functions/broker/app.ts";
+import { fetchTrusting } from "../../functions/broker/trusting-fetch.ts";
 import { jsonLog } from "../../shared/audit/log.ts";
 import { parseConfig } from "../../shared/config/load.ts";
 import { type Cloud, startCloud } from "../sandbox/cloud.ts";
@@ -90,6 +92,8 @@ export interface HarnessOptions {
   readonly environment?: (keys: Record<string, string>) => Record<string, string>;
   /** Where requests seem to come from; this machine when left out. */
   readonly socketAddress?: () => string | undefined;
+  /** What stands beside the policy, by name. */
+  readonly files?: Readonly<Record<string, string>>;
   /** Beside those of the cloud and the issuer; looked for in logs and errors too. */
   readonly secrets?: readonly string[];
 }
@@ -103,7 +107,9 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     parseConfig(text, {
       file: "broker.yaml",
       readFile: (path) => {
-        throw new Error(`no file ${path}`);
+        const content = options.files?.[path];
+        if (content === undefined) throw new Error(`no file ${path}`);
+        return content;
       },
     });
   const config = load((options.policy ?? policy)(cloud.url, issuer.url));
@@ -124,6 +130,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     sleep: async () => {},
     random: () => 0.5,
     fetch,
+    fetchWith: fetchTrusting(httpsRequest),
     environment: options.environment?.(keys) ?? keys,
     socketAddress: options.socketAddress ?? ((c) => getConnInfo(c).remote.address),
     newRequestId: () => `request-${++ids}`,

@@ -9,6 +9,7 @@ import { parse } from "yaml";
 import { ConfigError, type ConfigProblem } from "../../shared/config/config.ts";
 import { parseConfig } from "../../shared/config/load.ts";
 import { editorSchema } from "../../shared/config/schema.ts";
+import { makeCa } from "../certificates.ts";
 
 const GOOD = `\
 version: 1
@@ -70,6 +71,16 @@ type Row = [replaced: string, by: string, at: string, says: string, seen?: "edit
 const WEB_MAIN = GOOD.slice(GOOD.indexOf("    issuer: github\n"), GOOD.indexOf("    registry: prod\n"));
 const PROD = GOOD.slice(GOOD.indexOf("  prod:\n"), GOOD.indexOf("issuers:\n"));
 const HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+const CLUSTER = "    issuer: https://k8s.internal\n    jwks_file: ./jwks.json\n";
+const IN_A = 'when: { iss: https://k8s.internal/id/a, sub: "system:serviceaccount:ci:builder" }\n';
+/** A good one, too: many clusters under one entry. */
+const TEMPLATED = GOOD.replace(CLUSTER, "    issuer_template: https://k8s.internal/id/{id}\n")
+  .replace(WEB_MAIN, `    issuer: cluster\n    ${IN_A}`)
+  .replace(
+    "alibaba:\n  sts",
+    'denials:\n  x: { issuer: cluster, registry: prod, deny: ["repository:web/legacy:push"] }\n$&',
+  );
+const templated = (replaced: string, by: string) => TEMPLATED.replace(replaced, () => by);
 const second = (name: string, lines: string) => `  ${name}:\n${lines.replace(/^/gm, "    ")}\n`;
 
 // biome-ignore format: a table reads by its rows
@@ -229,8 +240,65 @@ const ROWS: Record<string, Row[]> = {
     ["./jwks.json", "./strings.json", "19:16", "each is an object with a kty"],
     ["./jwks.json", "./private.json", "19:16", "keep only public keys in it"],
     ["./jwks.json", "./shared.json", "19:16", "keep only public keys in it"],
+    [CLUSTER, "    ca_file: ./ca.pem\n", "16:3", "is missing; write exactly the iss of its tokens, or issuer_template for many of one form", "editor"],
+    ["jwks_file: ./jwks.json", "ca_file: ./missing.pem", "19:14", '"./missing.pem" cannot be read (ENOENT)'],
+    ["jwks_file: ./jwks.json", 'ca_file: ""', "19:14", "is empty; name the file with the CA's certificates", "editor"],
+    ["jwks_file: ./jwks.json", "ca_file: ./text.json", "19:14", "has no certificate in it; write the CA's, PEM"],
+    ["jwks_file: ./jwks.json", "ca_file: ./key.pem", "19:14", "holds a private key; keep only the CA's certificates in it"],
+    ["jwks_file: ./jwks.json", "ca_file: ./server.pem", "19:14", "has a certificate that is no CA's, number 2; write the CA's that signed the server's"],
+    ["jwks_file: ./jwks.json", "ca_file: ./half.pem", "19:14", "has a certificate that cannot be read, number 1; copy it again, whole"],
+    ["jwks_file: ./jwks.json", "ca_file: ./chatty.pem", "19:14", "has something else in it than certificates; keep only the blocks"],
+    ["jwks_file: ./jwks.json", "ca_file: ./crl.pem", "19:14", "has something else in it than certificates; keep only the blocks"],
+    ["jwks_file: ./jwks.json", "ca_file: ./large.pem", "19:14", "is over 64 KiB; keep only certificates in it"],
+    ["    jwks_file: ./jwks.json\n", "    jwks_file: ./jwks.json\n    ca_file: ./ca.pem\n", "20:5", "stands beside jwks_file, with which nothing is fetched; keep one of the two", "editor"],
+    [CLUSTER, "    issuer: http://127.0.0.1:1\n    ca_file: ./ca.pem\n", "19:5", "stands beside an http URL, which has no certificate; write https"],
+    [CLUSTER, "    issuer_template: http://127.0.0.1:1/{id}\n    ca_file: ./ca.pem\n", "19:5", "stands beside an http URL"],
+    ["jwks_file: ./jwks.json", "jwks_uri: http://127.0.0.1:1\n    ca_file: ./ca.pem", "20:5", "stands beside an http URL"],
     ["https://acr-broker.example.com", '"https://*.example.com"', "2:11", "has white space or a * in it"],
     ["https://acr-broker.example.com", "acr broker", "2:11", "has white space or a * in it"],
+  ],
+  "templated issuers": [
+    [CLUSTER, `${CLUSTER}    issuer_template: https://k8s.internal/{id}\n`, "20:5", "stands beside issuer; keep one, or make an issuer of each", "editor"],
+    [CLUSTER, "    issuer_template: https://k8s.internal/{id}\n    jwks_file: ./jwks.json\n", "19:5", "stands beside issuer_template, whose issuers have keys each of its own", "editor"],
+    [CLUSTER, "    issuer_template: https://k8s.internal/{id}\n    jwks_uri: https://k8s.internal/keys\n", "19:5", "stands beside issuer_template, whose issuers have keys each of its own", "editor"],
+    ...[
+      ["https://k8s.internal/id", "has no variable; write it as issuer"],
+      ["https://k8s.internal/{id}/{id}", "has {id} twice; give each variable a name of its own"],
+      ["https://{id}.internal/x", "{name} (a-z, 0-9, _) is a whole segment of the path"],
+      ["https://{id}/x", "{name} (a-z, 0-9, _) is a whole segment of the path"],
+      ["https://k8s.internal:{port}/{id}", "{name} (a-z, 0-9, _) is a whole segment of the path"],
+      ["{scheme}://k8s.internal/{id}", "{name} (a-z, 0-9, _) is a whole segment of the path"],
+      ["https://k8s.internal/c-{id}", "{name} (a-z, 0-9, _) is a whole segment of the path"],
+      ["https://k8s.internal/{id}{x}", "{name} (a-z, 0-9, _) is a whole segment of the path"],
+      ["https://k8s.internal/{Id}", "{name} (a-z, 0-9, _) is a whole segment of the path"],
+      ["https://k8s.internal/{}", "{name} (a-z, 0-9, _) is a whole segment of the path"],
+      ["https://k8s.internal/*/{id}", "without user, query, fragment or *"],
+      ["https://k8s.internal/{id}?x=1", "without user, query, fragment or *"],
+      ["https://k8s.internal/{id}#x", "without user, query, fragment or *"],
+      ["https://user@k8s.internal/{id}", "without user, query, fragment or *"],
+      ["http://k8s.internal/{id}", "is not https; http is for this machine alone"],
+      ["k8s.internal/{id}", "write https://host[:port]/path"],
+      ["https://K8S.internal/{id}", "has another spelling; write the host in lower case"],
+      ["https://k8s.internal:443/{id}", "has another spelling"],
+      ["https://k8s.internal/a/../{id}", "has another spelling"],
+      ["https://k8s.internal/./{id}", "has another spelling"],
+      ["https://k8s.internal//{id}", "has another spelling"],
+      ["https://k8s.internal/{id}//", "has another spelling"],
+      ["https://k8s.internal/a%2Fb/{id}", "has another spelling"],
+    ].map(([template, says]): Row => [CLUSTER, `    issuer_template: ${JSON.stringify(template)}\n`, "18:22", says as string]),
+    [CLUSTER, `    issuer_template: https://k8s.internal/id/{id}\n${second("one", "provider: kubernetes\nissuer: https://k8s.internal/id/a")}`, "18:22", "has issuers in common with issuers.one.issuer; one iss must select exactly one issuer"],
+    [CLUSTER, `    issuer_template: https://k8s.internal/id/{id}\n${second("other", "provider: kubernetes\nissuer_template: https://k8s.internal/{realm}/a")}`, "21:22", "has issuers in common with issuers.cluster.issuer_template; one iss must select exactly one issuer"],
+    [CLUSTER, "    issuer_template: https://token.actions.githubusercontent.com/{enterprise}\n", "17:15", "is not the preset for https://token.actions.githubusercontent.com/{enterprise}; write github"],
+    [GOOD, templated("iss: https://k8s.internal/id/a, ", ""), "25:5", "lacks iss, and cluster is a template of many issuers; name which is meant, as in iss: \"https://k8s.internal/id/<id>\""],
+    [GOOD, templated("iss: https://k8s.internal/id/a", 'iss: { glob: "https://k8s.internal/id/*" }'), "25:18", "is a pattern where each issuer must be named; write its iss, or { any_of: [...] } of several"],
+    [GOOD, templated("iss: https://k8s.internal/id/a", "iss: { contains: https://k8s.internal/id/a }"), "25:18", "is a pattern where each issuer must be named"],
+    [GOOD, templated("iss: https://k8s.internal/id/a", "iss: { any_of: [https://k8s.internal/id/a, https://k8s.internal/a] }"), "25:56", '"https://k8s.internal/a" is not of the form https://k8s.internal/id/{id}; write it with 1 to 128'],
+    ...["https://evil.example/id/a", "https://k8s.internal/id/a/b", "https://k8s.internal/id/", "https://k8s.internal/id/..", "https://k8s.internal/id/a%2Fb", "https://k8s.internal:443/id/a", "http://k8s.internal/id/a", "https://K8S.internal/id/a", "https://u@k8s.internal/id/a", "https://k8s.internal/id/a?x", `https://k8s.internal/id/${"a".repeat(129)}`, "https://k8s.internal/id/{id}", "https://k8s.internal/id/a/"].map(
+      (iss): Row => [GOOD, templated("iss: https://k8s.internal/id/a", `iss: ${JSON.stringify(iss)}`), "25:18", "is not of the form https://k8s.internal/id/{id}"],
+    ),
+    [GOOD, templated(', sub: "system:serviceaccount:ci:builder"', ""), "25:5", "rests only on what any caller of this issuer can have or choose (iss)"],
+    [GOOD, templated("x: { issuer: cluster,", "x: { issuer: cluster, when: { iss: https://k8s.internal/a },"), "43:38", '"https://k8s.internal/a" is not of the form'],
+    [GOOD, templated("x: { issuer: cluster,", 'x: { issuer: cluster, when: { iss: { glob: "https://k8s.internal/id/*" } },'), "43:38", "is a pattern where each issuer must be named"],
   ],
   conditions: [
     ['"123456"', '"1234*"', "27:22", 'write { glob: "1234*" }'],
@@ -501,6 +569,7 @@ describe("variables, denials and the ceiling", () => {
   });
 });
 
+const CA = makeCa();
 const FILES: Record<string, string> = {
   "./jwks.json": '{"keys":[{"kty":"RSA","kid":"1","n":"x","e":"AQAB"}]}',
   "./text.json": "-----BEGIN PUBLIC KEY-----",
@@ -511,6 +580,13 @@ const FILES: Record<string, string> = {
   "./strings.json": '{"keys":["x"]}',
   "./private.json": '{"keys":[{"kty":"RSA","d":"canary"}]}',
   "./shared.json": '{"keys":[{"kty":"oct","k":"canary"}]}',
+  "./ca.pem": CA.cert,
+  "./key.pem": CA.cert + CA.key,
+  "./server.pem": CA.cert + CA.server("k8s.internal").cert,
+  "./half.pem": CA.cert.replace(/\n[^\n]+\n-----END/, "\n-----END"),
+  "./chatty.pem": `the CA of our clusters\n${CA.cert}`,
+  "./crl.pem": `${CA.cert}-----BEGIN X509 CRL-----\nMIIB\n-----END X509 CRL-----\n`,
+  "./large.pem": CA.cert.repeat(200),
 };
 
 function readFile(path: string): string {
@@ -531,9 +607,29 @@ function problemsOf(text: string): readonly ConfigProblem[] {
 
 const seenByEditor = new Ajv2020({ strict: false, validateFormats: false }).compile(editorSchema());
 
-test("the good one is good", () => {
-  expect(problemsOf(GOOD)).toEqual([]);
-  expect(seenByEditor(parse(GOOD))).toBe(true);
+test.each([
+  ["the good one", GOOD],
+  ["one with a private CA", GOOD.replace("jwks_file: ./jwks.json", "ca_file: ./ca.pem")],
+  ["one with a template", TEMPLATED],
+  ["one with a template behind a private CA", templated("/{id}\n", "/{id}\n    ca_file: ./ca.pem\n")],
+  [
+    "one with a denial for one of many issuers",
+    templated("x: { issuer: cluster,", `x: { issuer: cluster, ${IN_A.trim()},`),
+  ],
+  ["one with a template that ends with a slash", TEMPLATED.replace("/{id}", "/{id}/").replace("/id/a,", "/id/a/,")],
+])("%s is good", (_, text) => {
+  expect(problemsOf(text)).toEqual([]);
+  expect(seenByEditor(parse(text))).toBe(true);
+});
+
+test("a private key in a file of certificates is never repeated, under whatever name it stands", () => {
+  const secret = CA.key.split("\n")[1] as string;
+  for (const kind of ["", "RSA ", "EC ", "ENCRYPTED "]) {
+    FILES["./canary.pem"] = CA.cert + CA.key.replaceAll("PRIVATE KEY", `${kind}PRIVATE KEY`);
+    const [problem] = problemsOf(GOOD.replace("jwks_file: ./jwks.json", "ca_file: ./canary.pem"));
+    expect(problem?.message).toContain("holds a private key");
+    expect(problem?.message).not.toContain(secret);
+  }
 });
 
 for (const [subject, rows] of Object.entries(ROWS)) {

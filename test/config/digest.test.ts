@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { ConfigError } from "../../shared/config/config.ts";
 import { parseConfig } from "../../shared/config/load.ts";
+import { makeCa } from "../certificates.ts";
 
 const TEXT = `\
 version: 1
@@ -16,6 +17,7 @@ issuers:
   github: { provider: github, issuer: https://token.actions.githubusercontent.com, audience: github-aud, algorithms: [RS256, ES256], replay: once, max_token_lifetime: 600 }
   gitlab: { provider: gitlab, issuer: https://gitlab.example.com, jwks_uri: https://gitlab.example.com/keys }
   cluster: { provider: kubernetes, issuer: https://k8s.internal, jwks_file: ./jwks.json }
+  orgs: { provider: circleci, issuer_template: "https://oidc1.example.com/org/{org}", ca_file: ./ca.pem }
   ram: { provider: alibaba, accounts: ["1234567890123456", "1234567890123457"], audience: ram-aud }
 grants:
   web-main:
@@ -40,8 +42,11 @@ alibaba: { sts_endpoint: http://127.0.0.1:9100, cr_endpoint: http://127.0.0.1:91
 `;
 const KEYS = [{ kty: "RSA", kid: "1", n: "x", e: "AQAB" }];
 
-function digestOf(text: string, keys: unknown[] = KEYS): string {
-  return parseConfig(text, { file: "broker.yaml", readFile: () => JSON.stringify({ keys }) }).digest;
+const CAS = [makeCa().cert, makeCa().cert];
+
+function digestOf(text: string, keys: unknown[] = KEYS, ca: string = CAS.join("")): string {
+  const readFile = (path: string) => (path.startsWith("./ca.pem") ? ca : JSON.stringify({ keys }));
+  return parseConfig(text, { file: "broker.yaml", readFile }).digest;
 }
 
 const DIGEST = digestOf(TEXT);
@@ -93,6 +98,12 @@ test("a second key for a grant changes it", () => {
 
 test("a changed key in a pinned key set changes it", () => {
   expect(digestOf(TEXT, [{ ...KEYS[0], n: "y" }])).not.toBe(DIGEST);
+});
+
+test("another CA changes it, the same in another order does not", () => {
+  expect(digestOf(TEXT, KEYS, makeCa().cert)).not.toBe(DIGEST);
+  expect(digestOf(TEXT, KEYS, CAS[0])).not.toBe(DIGEST);
+  expect(digestOf(TEXT, KEYS, `\n${CAS[1]}\n${CAS[0]}${CAS[1]}`)).toBe(DIGEST);
 });
 
 test("the order of a registry's endpoints is seen by clients, so it counts", () => {

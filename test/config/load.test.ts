@@ -1,5 +1,6 @@
 /** What a good configuration becomes, and how a bad one is told. */
 
+import { X509Certificate } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +10,7 @@ import { parse, stringify } from "yaml";
 import { type BrokerConfig, ConfigError } from "../../shared/config/config.ts";
 import { loadConfig, parseConfig } from "../../shared/config/load.ts";
 import { editorSchema } from "../../shared/config/schema.ts";
+import { makeCa } from "../certificates.ts";
 
 /** The example of the contract. */
 const CONTRACT = `\
@@ -257,6 +259,22 @@ describe("what may be written", () => {
   });
 });
 
+test("a template stands for each iss that its grants name, once", () => {
+  const grant = (name: string, iss: string) =>
+    `  ${name}: { issuer: orgs, when: { iss: ${iss}, sub: x }, registry: prod, allow: ["repository:web/*:pull"], role_arn: acs:ram::1234567890123456:role/acr-web, max_ttl: 900 }\n`;
+  const text = CONTRACT.replace(
+    "grants:\n",
+    `  orgs: { provider: generic, issuer_template: "https://oidc.example.com/org/{org}" }\ngrants:\n${grant("b", "https://oidc.example.com/org/b")}${grant("a", "{ any_of: [https://oidc.example.com/org/b, https://oidc.example.com/org/a] }")}`,
+  );
+  const orgs = load(text).issuers.get("orgs");
+  expect(orgs).toMatchObject({
+    template: "https://oidc.example.com/org/{org}",
+    accepted: ["https://oidc.example.com/org/a", "https://oidc.example.com/org/b"],
+    keys: { from: "discovery" },
+  });
+  expect(orgs).not.toHaveProperty("issuer");
+});
+
 describe("files", () => {
   let folder = "";
   beforeAll(() => {
@@ -272,6 +290,15 @@ describe("files", () => {
     );
     writeFileSync(join(folder, "cluster-jwks.json"), JSON.stringify({ keys: [KEY] }));
     expect(loadConfig(path).digest).toBe(load(CONTRACT).digest);
+  });
+
+  test("a CA's certificate in binary form is told how to become text", () => {
+    const path = join(folder, "private.yaml");
+    writeFileSync(path, CONTRACT.replace("jwks_file: ./cluster-jwks.json", "ca_file: ./ca.der"));
+    writeFileSync(join(folder, "ca.der"), new X509Certificate(makeCa().cert).raw);
+    expect(() => loadConfig(path)).toThrow(
+      'issuers.cluster.ca_file: "./ca.der" is no text; write PEM, as openssl x509 -inform der makes it',
+    );
   });
 
   test("a file that is not there, is a folder, or is no text", () => {

@@ -41,7 +41,12 @@ function broker(...issuers: OidcIssuer[]): Identity {
     digest: "sha256:0",
   };
   const noNetwork = () => Promise.reject(new Error("a pinned issuer is never fetched from"));
-  return identity(config, noNetwork, () => NOW);
+  return identity(
+    config,
+    noNetwork,
+    () => noNetwork,
+    () => NOW,
+  );
 }
 
 beforeAll(async () => {

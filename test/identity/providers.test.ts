@@ -83,7 +83,12 @@ async function ask(provider: OidcProvider, claims: Record<string, unknown>, head
   const config = example(provider);
   const issuer = [...config.issuers.values()][0] as OidcIssuer;
   const pinned = { ...issuer, keys: { from: "file" as const, path: "x", jwks } };
-  const callers = identity({ ...config, issuers: new Map([[issuer.name, pinned]]) }, fetch, () => NOW);
+  const callers = identity(
+    { ...config, issuers: new Map([[issuer.name, pinned]]) },
+    fetch,
+    () => fetch,
+    () => NOW,
+  );
   const payload = { iss: issuer.issuer, aud: issuer.audience, iat: seconds, exp: seconds + 300, jti: "1", ...claims };
   const token = await new CompactSign(new TextEncoder().encode(JSON.stringify(payload)))
     .setProtectedHeader({ alg: "RS256", kid: "k1", ...header })
