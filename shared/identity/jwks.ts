@@ -24,8 +24,9 @@ export function usableKeys(jwks: unknown, algorithms: readonly JwsAlgorithm[]): 
   if (keys.length > MOST_KEYS) throw new Error(`it has more than ${MOST_KEYS} keys`);
   return keys
     .filter(isObject)
-    .filter((key) => algorithms.some((algorithm) => isUsable(key, algorithm)))
-    .map((key) => verificationKey(key, algorithms));
+    .map((key) => ({ key, fitting: algorithms.filter((algorithm) => isUsable(key, algorithm)) }))
+    .filter(({ fitting }) => fitting.length > 0)
+    .map(({ key, fitting }) => verificationKey(key, fitting));
 }
 
 /** The key that a token's header points to; none where several fit, be it for want of a `kid` or because two share one. */
@@ -38,11 +39,12 @@ export function selectKey(
   return fitting.length === 1 ? fitting[0] : undefined;
 }
 
+/** `algorithms` are those that the key fits: found once, since every request asks. */
 function verificationKey(jwk: Record<string, unknown>, algorithms: readonly JwsAlgorithm[]): VerificationKey {
   const imported = new Map<JwsAlgorithm, Promise<CryptoKey>>();
   return {
     kid: jwk["kid"] as string | undefined,
-    fits: (algorithm) => algorithms.includes(algorithm) && isUsable(jwk, algorithm),
+    fits: (algorithm) => algorithms.includes(algorithm),
     import: (algorithm) => {
       const key = imported.get(algorithm) ?? (importJWK(publicPart(jwk), algorithm) as Promise<CryptoKey>);
       imported.set(algorithm, key);
@@ -78,7 +80,12 @@ function hasRightType(key: Record<string, unknown>, algorithm: JwsAlgorithm): bo
     case "PS256":
     case "PS384":
     case "PS512":
-      return key["kty"] === "RSA" && bitLength(key["n"]) >= 2048 && bitLength(key["e"]) >= 17; // 65537 has 17 bits
+      return (
+        key["kty"] === "RSA" &&
+        bitLength(key["n"]) >= 2048 &&
+        bitLength(key["e"]) >= 17 && // 65537 has 17 bits
+        !isRoca(key["n"] as string)
+      );
     case "ES256":
       return key["kty"] === "EC" && key["crv"] === "P-256";
     case "ES384":
@@ -96,6 +103,27 @@ function bitLength(value: unknown): number {
   const bytes = Buffer.from(value, "base64url");
   const first = bytes.findIndex((byte) => byte !== 0);
   return first === -1 ? 0 : (bytes.length - first) * 8 - Math.clz32(bytes[first] as number) + 24;
+}
+
+/** The primes up to 167 that tell something: modulo the others every number is a power of 65537. */
+const ROCA_PRIMES = [11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157];
+
+/**
+ * Whether it looks like a key of Infineon's RSALib, whose private half can be computed (ROCA, CVE-2017-15361): modulo each
+ * small prime its modulus is a power of 65537. So is one in some 2^27 of other keys.
+ * https://crocs.fi.muni.cz/public/papers/rsa_ccs17, section 2.2
+ */
+function isRoca(n: string): boolean {
+  const modulus = BigInt(`0x${Buffer.from(n, "base64url").toString("hex")}`);
+  return ROCA_PRIMES.every((prime) => {
+    const residue = Number(modulus % BigInt(prime));
+    let power = 1;
+    do {
+      if (power === residue) return true;
+      power = (power * 65537) % prime;
+    } while (power !== 1);
+    return false;
+  });
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

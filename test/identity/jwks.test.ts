@@ -30,6 +30,26 @@ describe("keys that are left out", () => {
     expect(kids([{ ...weak, n }])).toEqual([]);
   });
   test.each(["AQ", "Aw", "AAAD"])("RSA with exponent %s", (e) => expect(kids([{ ...rsa, e }])).toEqual([]));
+  test("RSA made by Infineon's library, as CVE-2017-15361 describes its primes", () => {
+    // Of the form k·M + (65537^a mod M), M the product of the small primes; that they be prime plays no part here.
+    const small = Array.from({ length: 166 }, (_, index) => BigInt(index + 2)).filter(
+      (candidate, index) => !Array.from({ length: index }, (_, j) => BigInt(j + 2)).some((d) => candidate % d === 0n),
+    );
+    const product = small.reduce((all, prime) => all * prime, 1n);
+    const half = (k: bigint, exponent: number) => {
+      let power = 1n;
+      for (let count = 0; count < exponent; count++) power = (power * 65537n) % product;
+      return k * product + power;
+    };
+    const modulus = half(2n ** 806n + 12345n, 77) * half(2n ** 806n + 99n, 1234);
+    const jwk = (n: bigint) => ({
+      ...rsa,
+      n: Buffer.from(n.toString(16).padStart(514, "0"), "hex").toString("base64url"),
+    });
+    expect(modulus).toBeGreaterThan(2n ** 2048n);
+    expect(kids([jwk(modulus)])).toEqual([]);
+    expect(kids([jwk(modulus + 2n)])).toEqual(["rsa"]);
+  });
   test("for encryption", () => expect(kids([{ ...rsa, use: "enc" }])).toEqual([]));
   test("for another algorithm", () => expect(kids([{ ...rsa, alg: "RS512" }])).toEqual([]));
   test("not for verifying", () => expect(kids([{ ...rsa, key_ops: ["encrypt"] }])).toEqual([]));
