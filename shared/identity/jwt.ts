@@ -1,75 +1,36 @@
 /**
- * JSON Web Tokens (RFC 7519) in compact JWS form (RFC 7515): taken apart strictly before anything is believed, then
- * verified by jose with a key that the issuer's configuration chose, then held to the claims' rules.
+ * JSON Web Tokens (RFC 7519): the claims of a signed token, held to the issuer's configuration. Before the signature is
+ * verified (jws.ts) nothing of them but `iss` is looked at, and that only to find the issuer.
  */
 
-import { errors, jwtVerify } from "jose";
-import type { JwsAlgorithm, OidcIssuer } from "../config/config.ts";
+import type { OidcIssuer } from "../config/config.ts";
 import { BrokerError } from "../error.ts";
-import { parseStrictJson } from "../json.ts";
 import { quote } from "../policy/scope.ts";
-import { selectKey } from "./jwks.ts";
+import { invalidToken, parseJws, parseObject, type UnverifiedJws, verifyJws } from "./jws.ts";
 import type { KeySource } from "./key-source.ts";
 import { PROVIDERS } from "./providers.ts";
-
-/** Longer tokens are refused unread. Function Compute takes 8 KB of headers in all. */
-export const LONGEST_TOKEN = 8 * 1024;
 
 /** For clocks that differ; the issuer's and ours. */
 const CLOCK_SKEW_SECONDS = 60;
 
-/** Header parameters that bring a key or ask for processing that is not done here (RFC 7515 section 4.1, RFC 7797). */
-const REFUSED_HEADERS = ["jwk", "jku", "x5u", "x5c", "crit", "b64", "zip", "enc"];
+/** Without one of these a token could be anybody's, for anybody, or good for ever. */
+const REQUIRED = ["iss", "sub", "aud", "exp", "iat"];
 
 export interface UnverifiedToken {
-  readonly token: string;
-  readonly algorithm: string;
-  readonly kid: string | undefined;
-  /** The header's `typ` in capitals. */
-  readonly type: string;
+  readonly jws: UnverifiedJws;
+  /** Not looked at before the signature is verified, but for `iss`. */
+  readonly claims: Readonly<Record<string, unknown>>;
+  /** As the token has it: selects among the configured issuers, and proves nothing. */
   readonly issuer: string;
 }
 
-/**
- * Takes a token apart without believing it. Each part must be base64url without padding that re-encodes to the same text:
- * otherwise one signature would go with several texts, and what is remembered by text could be sidestepped.
- * @throws BrokerError invalid_token
- */
+/** Takes a token apart without believing it. @throws BrokerError invalid_token */
 export function parseToken(token: string): UnverifiedToken {
-  if (token.length > LONGEST_TOKEN) throw invalid(`it is longer than ${LONGEST_TOKEN} characters`);
-  const parts = token.split(".", 4);
-  if (parts.length !== 3) throw invalid("it does not have the three parts of a signed JWT");
-  const [header, claims] = (["header", "payload", "signature"] as const).map((name, index) => {
-    const bytes = decodePart(parts[index] as string, name);
-    return name === "signature" ? {} : parseObject(bytes, name);
-  }) as [Record<string, unknown>, Record<string, unknown>];
-
-  const refused = REFUSED_HEADERS.find((name) => Object.hasOwn(header, name));
-  if (refused !== undefined) throw invalid(`its header has ${refused}, which is not accepted here`);
-  const { typ, alg, kid } = header;
-  if (typ !== undefined && typeof typ !== "string") throw invalid("its header's typ is not a string");
-  if (typeof alg !== "string") throw invalid("its header has no alg");
-  if (kid !== undefined && typeof kid !== "string") throw invalid("its header's kid is not a string");
-  if (!Object.hasOwn(claims, "iss") || typeof claims["iss"] !== "string") throw invalid("it has no iss claim");
-  return { token, algorithm: alg, kid, type: (typ ?? "JWT").toUpperCase(), issuer: claims["iss"] };
-}
-
-function decodePart(text: string, name: string): Buffer {
-  const bytes = Buffer.from(text, "base64url");
-  if (text === "" || bytes.toString("base64url") !== text) throw invalid(`its ${name} is not canonical base64url`);
-  return bytes;
-}
-
-function parseObject(bytes: Buffer, name: string): Record<string, unknown> {
-  let value: unknown;
-  try {
-    value = parseStrictJson(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
-  } catch (error) {
-    throw invalid(`its ${name}: ${error instanceof SyntaxError ? error.message : "it is not UTF-8"}`);
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw invalid(`its ${name} is not an object`);
-  return value as Record<string, unknown>;
+  const jws = parseJws(token);
+  const claims = parseObject(jws.payload, "payload");
+  const issuer = Object.hasOwn(claims, "iss") ? claims["iss"] : undefined;
+  if (typeof issuer !== "string") throw invalidToken("it has no iss claim");
+  return { jws, claims, issuer };
 }
 
 export interface VerifiedToken {
@@ -80,86 +41,81 @@ export interface VerifiedToken {
 }
 
 /**
- * Verifies a token of `issuer`: signature, `iss`, `aud` (one, exactly ours), `exp`, `iat`, `nbf`, `sub`, age and lifetime.
+ * Verifies a token of `issuer`: `typ`, signature and claims.
  * @throws BrokerError invalid_token, token_expired, invalid_audience, issuer_unavailable
  */
 export async function verifyToken(
-  unverified: UnverifiedToken,
+  { jws, claims }: UnverifiedToken,
   issuer: OidcIssuer,
   source: KeySource,
   now: () => Date,
 ): Promise<VerifiedToken> {
-  const { token, kid } = unverified;
-  const algorithm = issuer.algorithms.find((allowed) => allowed === unverified.algorithm);
-  if (algorithm === undefined) {
-    throw invalid(
-      `it is signed with ${quote(unverified.algorithm)}; issuer ${issuer.name} may use ${issuer.algorithms.join(", ")}`,
-    );
+  const { types = ["JWT"] } = PROVIDERS[issuer.provider];
+  if (!types.includes((jws.type ?? "JWT").toUpperCase())) {
+    throw invalidToken(`its header's typ is not ${types.join(" or ")}`);
   }
-  const { types = ["JWT"], subject } = PROVIDERS[issuer.provider];
-  if (!types.includes(unverified.type)) throw invalid(`its header's typ is not ${types.join(" or ")}`);
-  const claims = await verifySignature(token, algorithm, kid, issuer, source, now);
-
-  const { sub, iat, exp, jti } = claims as { sub: unknown; iat: number; exp: number; jti: unknown };
-  if (typeof sub !== "string" || sub === "") throw invalid("its sub claim is not a string");
-  if (subject?.test(sub) === false) throw invalid(`its sub claim is not of the form that ${issuer.provider} gives`);
-  if (exp - iat > issuer.maxTokenLifetimeSeconds) {
-    throw invalid(
-      `it lives ${exp - iat} s; issuer ${issuer.name} may give ${issuer.maxTokenLifetimeSeconds} s (max_token_lifetime)`,
-    );
-  }
-  checkAudience(claims["aud"], issuer);
-  return {
-    subject: sub,
-    claims,
-    ...(typeof jti === "string" && jti !== "" ? { tokenId: jti } : {}),
-    expiresAt: new Date((exp + CLOCK_SKEW_SECONDS) * 1000),
-  };
+  await verifyJws(jws, issuer, source);
+  return checkClaims(claims, issuer, now());
 }
 
-async function verifySignature(
-  token: string,
-  algorithm: JwsAlgorithm,
-  kid: string | undefined,
-  issuer: OidcIssuer,
-  source: KeySource,
-  now: () => Date,
-): Promise<Record<string, unknown>> {
-  const keys = await source.keys((known) => selectKey(known, kid, algorithm) !== undefined);
-  const key = selectKey(keys, kid, algorithm);
-  if (key === undefined) {
-    const which =
-      kid === undefined
-        ? "it names no key (kid), and not just one would fit"
-        : `its key ${quote(kid)} is not among the usable keys`;
-    throw invalid(`${which} of issuer ${issuer.name}`, source.retryAfterSeconds());
+/**
+ * Holds the claims of a verified token to the rules: `iss` to the letter, `exp`, `iat` and `nbf`, age and lifetime, `sub`, and one
+ * audience, ours (RFC 7519 section 4.1).
+ * @throws BrokerError invalid_token, token_expired, invalid_audience
+ */
+export function checkClaims(claims: Readonly<Record<string, unknown>>, issuer: OidcIssuer, now: Date): VerifiedToken {
+  const missing = REQUIRED.find((name) => !Object.hasOwn(claims, name));
+  if (missing !== undefined) {
+    throw invalidToken(`it has no ${missing} claim; send the ID token, which has ${REQUIRED.join(", ")}`);
   }
-  try {
-    const { payload } = await jwtVerify(token, await key.import(algorithm), {
-      algorithms: [algorithm],
-      issuer: issuer.issuer,
-      requiredClaims: ["exp", "iat", "aud", "sub"],
-      clockTolerance: CLOCK_SKEW_SECONDS,
-      maxTokenAge: issuer.maxTokenLifetimeSeconds,
-      currentDate: now(),
-    });
-    return payload;
-  } catch (error) {
-    if (error instanceof errors.JWTExpired) {
-      throw new BrokerError("token_expired", "the token has expired; get a new one from your CI and ask again");
-    }
-    if (error instanceof errors.JWSSignatureVerificationFailed) {
-      throw invalid(`its signature does not verify with the key of issuer ${issuer.name}`);
-    }
-    if (error instanceof errors.JWTClaimValidationFailed) throw invalid(claimProblem(error.claim, error.reason));
-    throw invalid("it could not be verified");
+  const { iss, sub, aud, jti } = claims;
+  if (iss !== issuer.issuer) throw invalidToken(`its iss claim is not ${quote(issuer.issuer)} to the letter`);
+  const expiresAt = checkTimes(claims, issuer, Math.floor(now.getTime() / 1000));
+  if (typeof sub !== "string" || sub === "") throw invalidToken("its sub claim is not a string, or empty");
+  if (PROVIDERS[issuer.provider].subject?.test(sub) === false) {
+    throw invalidToken(`its sub claim is not of the form that ${issuer.provider} gives`);
   }
+  checkAudience(aud, issuer);
+  return { subject: sub, claims, ...(typeof jti === "string" && jti !== "" ? { tokenId: jti } : {}), expiresAt };
 }
 
-function claimProblem(claim: string, reason: string): string {
-  if (reason === "missing") return `it has no ${claim} claim`;
-  if (claim === "nbf" || claim === "iat") return `it is not valid yet (${claim}); compare the clocks`;
-  return `its ${claim} claim is not acceptable`;
+/** All in seconds since the epoch; answers until when the token proves anything, skew included. */
+function checkTimes(
+  claims: Readonly<Record<string, unknown>>,
+  { name, maxTokenLifetimeSeconds: longest }: OidcIssuer,
+  now: number,
+): Date {
+  const issuedAt = numericDate(claims["iat"], "iat");
+  const expiry = numericDate(claims["exp"], "exp");
+  for (const claim of ["iat", "nbf"]) {
+    const from = Object.hasOwn(claims, claim) ? numericDate(claims[claim], claim) : now;
+    if (from > now + CLOCK_SKEW_SECONDS) {
+      throw invalidToken(
+        `it is not valid yet: its ${claim} claim is ${from - now} s ahead; compare the issuer's clock`,
+      );
+    }
+  }
+  if (expiry <= now - CLOCK_SKEW_SECONDS) {
+    throw new BrokerError("token_expired", "the token has expired; get a new one from your CI and ask again");
+  }
+  if (now - issuedAt > longest + CLOCK_SKEW_SECONDS) {
+    throw new BrokerError(
+      "token_expired",
+      `the token is older (iat) than the ${longest} s that issuer ${name} may give (max_token_lifetime); get a new one from your CI and ask again`,
+    );
+  }
+  if (expiry - issuedAt > longest) {
+    throw invalidToken(
+      `it lives ${expiry - issuedAt} s; issuer ${name} may give ${longest} s (max_token_lifetime): ask for a shorter one`,
+    );
+  }
+  return new Date((expiry + CLOCK_SKEW_SECONDS) * 1000);
+}
+
+/** RFC 7519 section 2. JSON has no NaN, but 1e400 is read as Infinity, which no comparison would stop. */
+function numericDate(value: unknown, claim: string): number {
+  if (typeof value === "number" && Number.isFinite(value)) return value;
+  throw invalidToken(`its ${claim} claim is not a number of seconds; the issuer must write it as a JSON number`);
 }
 
 /** Exactly one audience, ours: a token that others may also receive could be one that others have replayed to us. */
@@ -170,13 +126,5 @@ function checkAudience(audience: unknown, issuer: OidcIssuer): void {
   throw new BrokerError(
     "invalid_audience",
     `the token is for ${theirs.join(", ") || "nobody"}; ask your CI for one whose only audience is ${quote(issuer.audience)}`,
-  );
-}
-
-function invalid(why: string, retryAfterSeconds?: number): BrokerError {
-  return new BrokerError(
-    "invalid_token",
-    `the token was not accepted: ${why}`,
-    retryAfterSeconds === undefined ? {} : { retryAfterSeconds },
   );
 }

@@ -237,6 +237,18 @@ describe("the claims", () => {
   });
 });
 
+test.each([
+  { exp: seconds - 1000 },
+  { nbf: seconds + 1000 },
+  { aud: "https://other.example" },
+  { sub: 1 },
+  { exp: undefined },
+])("claims %j are not looked at under a signature that does not verify", async (changed) => {
+  expect((await refusal(sign({ ...claims, ...changed }, {}, other.privateKey))).message).toContain(
+    "signature does not verify",
+  );
+});
+
 describe("the issuer", () => {
   test.each([
     "https://evil.example",
