@@ -51,8 +51,9 @@ export function parseJws(text: string): UnverifiedJws {
 }
 
 function decodePart(text: string, name: string): Buffer {
+  if (text === "") throw invalidToken(`its ${name} is empty`);
   const bytes = Buffer.from(text, "base64url");
-  if (text === "" || bytes.toString("base64url") !== text) throw invalidToken(`its ${name} is not canonical base64url`);
+  if (bytes.toString("base64url") !== text) throw invalidToken(`its ${name} is not canonical base64url`);
   return bytes;
 }
 
