@@ -144,8 +144,8 @@ export const PROVIDERS: Readonly<Record<OidcProvider, ProviderPreset>> = {
   buildkite: {
     algorithms: ["RS256"],
     maxTokenLifetimeSeconds: 7200,
-    // A job gets as many tokens as it asks for.
-    replay: "once",
+    // Its tokens have no `jti`: with anything else none would be taken.
+    replay: "off",
     subject: /^organization:[^:]+:pipeline:[^:]+:/,
     trusted: ["sub", "organization_id", "organization_slug", "pipeline_id", "cluster_id", "queue_id"],
     callerChosen: [
@@ -153,6 +153,7 @@ export const PROVIDERS: Readonly<Record<OidcProvider, ProviderPreset>> = {
       "pipeline_slug",
       "cluster_name",
       "queue_key",
+      "build_id",
       "build_branch",
       "build_tag",
       "build_commit",
@@ -164,7 +165,10 @@ export const PROVIDERS: Readonly<Record<OidcProvider, ProviderPreset>> = {
       "runner_environment",
       "jti",
     ],
-    optional: ["organization_id", "pipeline_id", "cluster_id", "cluster_name", "queue_id", "queue_key", "agent_id"],
+    optional: [
+      ...["organization_id", "pipeline_id", "build_id", "cluster_id", "cluster_name"],
+      ...["queue_id", "queue_key", "agent_id"],
+    ],
     advice:
       "name organization_id or organization_slug with pipeline_slug, or pipeline_id: every organization shares the issuer",
   },
@@ -206,8 +210,9 @@ export const PROVIDERS: Readonly<Record<OidcProvider, ProviderPreset>> = {
   jenkins: {
     algorithms: ["RS256"],
     maxTokenLifetimeSeconds: 3600,
-    // A credential binding makes one for each use.
-    replay: "once",
+    // Its tokens have no `jti`, and the plugin forbids a template of that name.
+    // https://github.com/jenkinsci/oidc-provider-plugin, IdTokenCredentials.java
+    replay: "off",
     trusted: ["sub"],
     callerChosen: ["build_number", "branch", "branch_name", "change_id", "jti"],
     advice: "name sub, the job's URL",
