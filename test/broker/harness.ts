@@ -60,7 +60,7 @@ export interface Harness {
   /** Set to move the broker's clock, and the issuer's; the cloud keeps real time, as the vendor's SDK does. */
   clock: { aheadMs: number };
   readonly keysExpired: { count: number };
-  mint(claims?: Record<string, unknown>): Promise<string>;
+  mint(claims?: Record<string, unknown>, header?: Record<string, unknown>): Promise<string>;
   /** One request; an answer of 400 or more is kept for the search. */
   request(path: string, init?: RequestInit): Promise<Response>;
   /** `POST /v1/token` with JSON. */
@@ -90,6 +90,8 @@ export interface HarnessOptions {
   /** A second policy, which is only asked beside. */
   readonly shadow?: (cloudUrl: string, issuerUrl: string) => string;
   readonly environment?: (keys: Record<string, string>) => Record<string, string>;
+  /** A file beside the policy that holds the issuer's key set, as it publishes it. */
+  readonly keysFile?: string;
   /** Where requests seem to come from; this machine when left out. */
   readonly socketAddress?: () => string | undefined;
   /** What stands beside the policy, by name. */
@@ -98,16 +100,25 @@ export interface HarnessOptions {
   readonly secrets?: readonly string[];
 }
 
+async function publishedKeys({ url }: Issuer): Promise<string> {
+  const discovery = (await (await fetch(`${url}/.well-known/openid-configuration`)).json()) as { jwks_uri: string };
+  return (await fetch(discovery.jwks_uri)).text();
+}
+
 export async function startHarness(options: HarnessOptions = {}): Promise<Harness> {
   const cloud = await startCloud();
   const clock = { aheadMs: 0 };
   const now = () => new Date(Date.now() + clock.aheadMs);
   const issuer = await startIssuer({ audience: AUDIENCE, now });
+  const files = {
+    ...options.files,
+    ...(options.keysFile === undefined ? {} : { [options.keysFile]: await publishedKeys(issuer) }),
+  };
   const load = (text: string) =>
     parseConfig(text, {
       file: "broker.yaml",
       readFile: (path) => {
-        const content = options.files?.[path];
+        const content = files[path];
         if (content === undefined) throw new Error(`no file ${path}`);
         return content;
       },
@@ -154,8 +165,8 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     if (response.status >= 400) output.push(await response.clone().text(), ...response.headers.values());
     return response;
   }
-  async function mint(claims: Record<string, unknown> = {}): Promise<string> {
-    const token = await issuer.mint({ sub: "job", ref: "refs/heads/main", ...claims });
+  async function mint(claims: Record<string, unknown> = {}, header?: Record<string, unknown>): Promise<string> {
+    const token = await issuer.mint({ sub: "job", ref: "refs/heads/main", ...claims }, header);
     tokens.push(token);
     return token;
   }

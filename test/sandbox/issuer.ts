@@ -24,7 +24,8 @@ export type Claims = Readonly<Record<string, unknown>>;
 export interface Issuer {
   /** The exact issuer string, `http://127.0.0.1:PORT`. */
   readonly url: string;
-  mint(claims?: Claims): Promise<string>;
+  /** `header` beside the library's own fields of it, or in their place. */
+  mint(claims?: Claims, header?: Claims): Promise<string>;
   /** Signs with a new key from now on. The previous key stays published, as with real providers; older ones are gone. */
   rotateKeys(): Promise<void>;
   close(): Promise<void>;
@@ -57,8 +58,8 @@ export async function startIssuer(options: IssuerOptions = {}): Promise<Issuer> 
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   provider.issuer.url = url;
 
-  async function mint(claims: Claims = {}): Promise<string> {
-    return signed(provider, { ...defaultClaims(url, audience, now()), ...claims });
+  async function mint(claims: Claims = {}, header: Claims = {}): Promise<string> {
+    return signed(provider, { ...defaultClaims(url, audience, now()), ...claims }, header);
   }
 
   return {
@@ -78,11 +79,12 @@ export async function startIssuer(options: IssuerOptions = {}): Promise<Issuer> 
   };
 }
 
-/** A token of exactly these claims. */
-export async function signed({ issuer, key }: Provider, claims: Claims): Promise<string> {
+/** A token of exactly these claims; `header` is put over the one that the library makes. */
+export async function signed({ issuer, key }: Provider, claims: Claims, header: Claims = {}): Promise<string> {
   const token = await issuer.buildToken({
     kid: key.kid,
-    scopesOrTransform: (_header, payload) => {
+    scopesOrTransform: (made, payload) => {
+      Object.assign(made, header);
       for (const name of Object.keys(payload)) delete payload[name];
       Object.assign(payload, Object.fromEntries(Object.entries(claims).filter(([, value]) => value !== null)));
     },
