@@ -1,6 +1,6 @@
 /**
- * The shape of broker.yaml: every field, whether it may be left out, and what it must look like. The types, the checks and
- * the JSON Schema for editors (docs/broker.schema.json) all come from here. What one part demands of another is in check.ts.
+ * The shape of broker.yaml: every field, whether it may be left out, and what it must look like. The types, the checks, the
+ * JSON Schema for editors (docs/broker.schema.json) and docs/policy-reference.md all come from here (`npm run docs`). What one part demands of another is in check.ts.
  * A description is one sentence for both the editor and the message about a missing field.
  */
 

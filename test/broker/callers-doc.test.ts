@@ -38,6 +38,11 @@ function at(...path: (string | number)[]): (text: string) => string {
   };
 }
 
+/** As `buildkite-agent pipeline upload` fills variables in, of which the job's own are not there yet. */
+function uploaded(text: string): string {
+  return text.replaceAll(/\$\$|\$\{?\w+\}?/g, (found) => (found === "$$" ? "$" : ""));
+}
+
 const POD: Omit<Ci, "script"> = { shell: ["sh", "-ec"], writes: "config.json" };
 const LOGIN = ["spec", "initContainers", 0, "args", 0];
 
@@ -47,7 +52,7 @@ const CI: Readonly<Record<OidcProvider, Ci>> = {
   kubernetes: { ...POD, script: at("spec", "template", ...LOGIN) },
   rrsa: { ...POD, script: at(...LOGIN) },
   buildkite: {
-    script: (text) => at("steps", 0, "command")(text).replaceAll("$$", () => "$"),
+    script: (text) => uploaded(at("steps", 0, "command")(text)),
     shell: ["bash", "-ec"],
     command: `buildkite-agent oidc request-token --audience ${AUDIENCE} --claim organization_id`,
   },

@@ -318,11 +318,4 @@ describe("files", () => {
     const isValid = new Ajv2020({ strict: false, validateFormats: false }).compile(editorSchema());
     expect(isValid(parse(readFileSync(path, "utf8")))).toBe(true);
   });
-
-  test("docs/broker.schema.json is up to date: UPDATE_SCHEMA=1 npx vitest run test/config && npx biome check --write docs/broker.schema.json", () => {
-    const file = new URL("../../docs/broker.schema.json", import.meta.url);
-    const current = JSON.stringify(editorSchema(), null, 2);
-    if (process.env["UPDATE_SCHEMA"]) writeFileSync(file, current);
-    expect(JSON.parse(readFileSync(file, "utf8"))).toEqual(JSON.parse(current));
-  });
 });

@@ -6,9 +6,9 @@ import { posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { parseAllDocuments } from "yaml";
-import { blocksOf, pages } from "./markdown.ts";
+import { blocksOf, pages } from "../markdown.ts";
 
-const ROOT = fileURLToPath(new URL("../", import.meta.url));
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const all = pages();
 
 const FENCED = /^( *)```.*?^\1```$/gms;
