@@ -125,17 +125,53 @@ describe("claims", () => {
     }
   });
 
-  test("padding a value never makes it match", () => {
-    const condition = fc.oneof<fc.Arbitrary<Condition>[]>(
-      fc.constant(exact("c", "refs/heads/main")),
-      fc.constant({ kind: "any_of", claim: "c", values: ["refs/heads/main", "refs/heads/release"] }),
-      fc.constant({ kind: "glob", claim: "c", pattern: "refs/*/main" }),
+  describe("padding a value, before or after, never makes it match", () => {
+    const text = fc.string({ unit: fc.constantFrom("a", "B", "/", ":", "@", "-", "."), minLength: 1, maxLength: 6 });
+    const padding = fc.oneof(
+      text,
+      fc.string({ minLength: 1, unit: "binary" }),
+      fc.constantFrom("\n", "\r\n", " ", "\0", "\u200b", "\ufeff", "*", "$", "|", "/x", "-evil"),
     );
-    fc.assert(
-      fc.property(condition, fc.string({ minLength: 1 }), fc.boolean(), (tested, padding, before) => {
-        const value = before ? `${padding}refs/heads/main` : `refs/heads/main${padding}`;
-        expect(holds(tested, { c: value })).toBe(false);
-      }),
-    );
+
+    test("where it is a value that is written", () => {
+      fc.assert(
+        fc.property(text, fc.array(text), padding, fc.boolean(), (value, others, pad, isBefore) => {
+          const padded = isBefore ? pad + value : value + pad;
+          const values = [value, ...others.filter((other) => other !== padded)];
+          expect(holds(exact("c", value), { c: padded })).toBe(false);
+          expect(holds({ kind: "any_of", claim: "c", values }, { c: padded })).toBe(false);
+          expect(holds({ kind: "contains", claim: "c", value }, { c: [padded] })).toBe(false);
+          expect(holds({ kind: "none_of", claim: "c", values: [padded] }, { c: padded })).toBe(false);
+        }),
+        { numRuns: 2_000 },
+      );
+    });
+
+    test("where it is a pattern, but for what a * at that end stands for", () => {
+      let matched = 0;
+      const parts = fc.array(fc.oneof(fc.constantFrom("a", "/", ":", "-"), fc.constant("*")), {
+        minLength: 1,
+        maxLength: 6,
+      });
+      const star = fc.infiniteStream(fc.constantFrom("", "a", "-", "aa"));
+      fc.assert(
+        fc.property(parts, star, padding, fc.boolean(), (pattern, stars, pad, isBefore) => {
+          // A value that matches: something without a separator for each star.
+          const value = pattern.map((part) => (part === "*" ? stars.next().value : part)).join("");
+          const condition: Condition = { kind: "glob", claim: "c", pattern: pattern.join("") };
+          expect(holds(condition, { c: value })).toBe(true);
+          const matches = holds(condition, { c: isBefore ? pad + value : value + pad });
+          // No star takes a separator, so there are as many in each value as in the pattern.
+          if (/[/:@]/.test(pad)) expect(matches).toBe(false);
+          // A letter at the end stands for itself.
+          const [end, outer] = isBefore ? [pattern[0], pad[0]] : [pattern.at(-1), pad.at(-1)];
+          if (end !== "*" && end !== outer) expect(matches).toBe(false);
+          if (matches) matched++;
+        }),
+        { numRuns: 5_000 },
+      );
+      // There are some that a star at the end does take in, so the test knows the difference.
+      expect(matched).toBeGreaterThan(100);
+    });
   });
 });

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { holds } from "../../shared/policy/condition.ts";
+import { type Condition, holds } from "../../shared/policy/condition.ts";
 import { type Decision, type DenyReason, decide } from "../../shared/policy/decision.ts";
 import { explainDenial } from "../../shared/policy/explanation.ts";
-import type { Grant } from "../../shared/policy/grant.ts";
+import type { Denial, Grant } from "../../shared/policy/grant.ts";
 import { grantIndex } from "../../shared/policy/grant-index.ts";
 import { formatScope } from "../../shared/policy/scope.ts";
 import { caller, grant, policy, scope, when } from "./grants.ts";
@@ -14,6 +14,13 @@ const me = caller({ repository_id: "1" });
 
 function ask(texts: string[], grants: readonly Grant[], principal = me): Decision {
   return decide(principal, { registry: "prod", scopes: texts.map(scope) }, policy(grants));
+}
+
+/** What a decision gives; nothing where it denies. */
+function given(decision: Decision) {
+  if (decision.outcome === "deny") return undefined;
+  const { rights, maxTtlSeconds, grants } = decision;
+  return { rights, maxTtlSeconds, grants: grants.map(({ name }) => name) };
 }
 
 function reason(decision: Decision): DenyReason {
@@ -182,27 +189,142 @@ const randomScopes = fc.array(
 );
 const randomCaller = fc.record({ x: name, y: name }).map((claims) => caller(claims));
 
+const claim = fc.constantFrom("x", "y", "z");
+const randomCondition: fc.Arbitrary<Condition> = fc.oneof(
+  fc.record({ kind: fc.constant("exact" as const), claim, value: name }),
+  fc.record({ kind: fc.constant("any_of" as const), claim, values: fc.array(name, { minLength: 1 }) }),
+  fc.record({ kind: fc.constant("none_of" as const), claim, values: fc.array(name, { minLength: 1 }) }),
+  fc.record({ kind: fc.constant("glob" as const), claim, pattern: fc.constantFrom("a*", "*b", "*", "*") }),
+  fc.record({ kind: fc.constant("contains" as const), claim, value: name }),
+);
+const place = fc.constantFrom("a", "b");
+const pattern = fc
+  .tuple(place, fc.constantFrom("*", "*", "a"), fc.constantFrom("pull,push", "pull,push", "pull", "push"))
+  .map(([n, r, a]) => scope(`repository:${n}/${r}:${a}`));
+const patterns = fc.array(pattern, { minLength: 1, maxLength: 2 });
+const randomDenial: fc.Arbitrary<Denial> = fc.record(
+  {
+    name: fc.constant("denial"),
+    issuer: fc.constantFrom("github", "github", "gitlab"),
+    when: fc.oneof(fc.constant([]), fc.array(randomCondition, { maxLength: 2 })),
+    registry: fc.constantFrom("prod", "prod", "prod", "staging"),
+    deny: patterns,
+    line: fc.constant(1),
+  },
+  { requiredKeys: ["name", "when", "registry", "deny", "line"] },
+);
+/** Dense: much of what is asked is allowed, so that what must not be allowed any more is often enough. */
+const randomPolicy = fc
+  .record(
+    {
+      grants: fc.array(
+        fc.record({
+          when: fc.array(randomCondition, { minLength: 1, maxLength: 2 }),
+          allow: patterns,
+          roleArn: fc.constantFrom("acs:ram::1:role/r1", "acs:ram::1:role/r2"),
+          maxTtlSeconds: fc.constantFrom(900, 1800, 3600),
+          createRepository: fc.boolean(),
+        }),
+        { minLength: 2, maxLength: 8 },
+      ),
+      denials: fc.array(randomDenial, { maxLength: 1 }),
+      ceiling: fc.constantFrom(
+        [scope("repository:a/*:pull,push")],
+        [scope("repository:b/*:pull"), scope("repository:a/*:pull,push")],
+      ),
+    },
+    { requiredKeys: ["grants", "denials"] },
+  )
+  .map(({ grants, ...rest }) =>
+    policy(
+      grants.map((facts, index) => grant(`g${index}`, facts)),
+      rest,
+    ),
+  );
+const dense = fc.tuple(
+  fc.record({ x: name, y: name }).map((claims) => caller(claims)),
+  fc.array(
+    fc
+      .tuple(place, fc.constantFrom("a", "a", "*"), fc.constantFrom("pull", "push", "pull,push"))
+      .map(([n, r, a]) => scope(`repository:${n}/${r}:${a}`)),
+    { minLength: 1, maxLength: 2 },
+  ),
+);
+
+/** The same entries in another order. */
+function shuffled<T>(list: readonly T[], numbers: Iterator<number>): T[] {
+  return list
+    .map((entry) => [numbers.next().value as number, entry] as const)
+    .sort(([a], [b]) => a - b)
+    .map(([, entry]) => entry);
+}
+
 describe("for all policies", () => {
-  test("the order of grants never changes the answer", () => {
+  test("no order of grants, or of what stands in them, changes an answer", () => {
+    let allowed = 0;
+    const order = fc.infiniteStream(fc.nat());
     fc.assert(
-      fc.property(randomCaller, randomScopes, randomGrants, (who, scopes, grants) => {
-        const request = { registry: "prod", scopes };
-        expect(decide(who, request, policy([...grants].reverse()))).toEqual(decide(who, request, policy(grants)));
+      fc.property(dense, randomPolicy, order, ([who, scopes], { grants, denials, ceiling }, numbers) => {
+        const other = {
+          grants: shuffled(grants, numbers).map((one) => ({
+            ...one,
+            when: shuffled(one.when, numbers),
+            allow: shuffled(one.allow, numbers),
+          })),
+          denials: shuffled(denials, numbers).map((one) => ({
+            ...one,
+            when: shuffled(one.when, numbers),
+            deny: shuffled(one.deny, numbers),
+          })),
+          ...(ceiling === undefined ? {} : { ceiling: shuffled(ceiling, numbers) }),
+        };
+        const before = decide(who, { registry: "prod", scopes }, { grants, denials, ...(ceiling && { ceiling }) });
+        const after = decide(who, { registry: "prod", scopes: shuffled(scopes, numbers) }, other);
+        expect(given(after)).toEqual(given(before));
+        if (before.outcome === "allow") allowed++;
       }),
+      { numRuns: 2000 },
     );
+    expect(allowed).toBeGreaterThan(100);
   });
 
-  test("another condition never allows more", () => {
+  test("another condition never allows more, whatever is asked and by name", () => {
+    let narrowed = 0;
     fc.assert(
-      fc.property(randomCaller, randomScopes, randomGrants, fc.nat(), name, (who, scopes, grants, index, value) => {
-        const narrower = grants.map((one, at) =>
-          at === index % grants.length ? { ...one, when: [...one.when, ...when({ z: value })] } : one,
+      fc.property(dense, randomPolicy, fc.nat(), randomCondition, ([who, scopes], wide, index, condition) => {
+        const grants = wide.grants.map((one, at) =>
+          at === index % wide.grants.length ? { ...one, when: [...one.when, condition] } : one,
         );
-        const request = { registry: "prod", scopes };
-        if (decide(who, request, policy(grants)).outcome === "deny")
-          expect(decide(who, request, policy(narrower)).outcome).toBe("deny");
+        const narrow = { ...wide, grants };
+        const before = decide(who, { registry: "prod", scopes }, wide);
+        const after = decide(who, { registry: "prod", scopes }, narrow);
+        if (before.outcome === "deny") expect(after.outcome).toBe("deny");
+        else if (after.outcome === "deny") narrowed++;
+        if (after.outcome === "allow") expect(after.rights.scopes).toEqual(given(before)?.rights.scopes);
+        // By name only one grant counts, so that what it gives can be compared whole.
+        for (const [at, grant] of grants.entries()) {
+          const named = given(decide(who, { grant }, narrow));
+          const whole = given(decide(who, { grant: wide.grants[at] as Grant }, wide));
+          if (named !== undefined) expect(named).toEqual(whole);
+        }
       }),
+      { numRuns: 2000 },
     );
+    expect(narrowed).toBeGreaterThan(0);
+  });
+
+  test("another denial never allows more, and changes nothing of what is still allowed", () => {
+    let denied = 0;
+    fc.assert(
+      fc.property(dense, randomPolicy, randomDenial, ([who, scopes], wide, denial) => {
+        const before = given(decide(who, { registry: "prod", scopes }, wide));
+        const after = given(decide(who, { registry: "prod", scopes }, { ...wide, denials: [denial, ...wide.denials] }));
+        if (after !== undefined) expect(after).toEqual(before);
+        if (after === undefined && before !== undefined) denied++;
+      }),
+      { numRuns: 2000 },
+    );
+    expect(denied).toBeGreaterThan(0);
   });
 
   test("what is allowed was asked for, and each part of it is given by a matching grant of the one role", () => {

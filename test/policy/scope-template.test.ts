@@ -131,18 +131,56 @@ describe("deciding", () => {
   });
 
   test("no claim's value widens a session policy", () => {
-    fc.assert(
-      fc.property(fc.oneof(fc.string({ unit: "binary" }), fc.stringMatching(/^[a-z*/?.${}-]{1,8}$/)), (team) => {
-        const decision = decide(caller({ repository_id: "1", team }), { grant: teams }, policy([teams]));
-        if (decision.outcome === "deny") return;
-        const made = SessionPolicy.of(decision.rights, { region: "cn-hangzhou", accountId: "1", instanceId: "cri-a" });
-        const text = "policy" in made ? made.policy.json : "";
-        const resources = text.match(/repository\/cri-a\/[^"]*/g) ?? [];
-        expect(resources.every((one) => ["base/*", `${team}/*`].includes(one.replace("repository/cri-a/", "")))).toBe(
-          true,
-        );
-      }),
-      { numRuns: 2_000 },
+    // Each place a variable may stand at, and how the names that it makes may look: a `*` only where the grant wrote one.
+    const forms: Readonly<Record<string, RegExp>> = {
+      "repository:${team}/*:pull,push": /^[a-z0-9._-]+\/\*$/,
+      "repository:team-${team}/*:push": /^team-[a-z0-9._-]+\/\*$/,
+      "repository:${team}.img/app:pull": /^[a-z0-9._-]+\.img\/app$/,
+      "repository:web/${team}:pull": /^web\/[a-z0-9._-]+$/,
+      "repository:web/ci-${kind}.tmp:pull": /^web\/ci-[a-z0-9._-]+\.tmp$/,
+      "repository:x-${team}/${kind}:push": /^x-[a-z0-9._-]+\/[a-z0-9._-]+$/,
+    };
+    const text = fc.oneof(
+      fc.stringMatching(/^[a-z0-9]{1,6}$/),
+      fc.stringMatching(/^[a-z0-9*/?.${}:_ -]{0,8}$/),
+      fc.string({ unit: "binary" }),
+      fc.constantFrom("*", "**", "a/b", "../web", "${kind}", "web\n", "ＷＥＢ", "web\u200b", "a*", "%2a", '"', "web/*"),
     );
+    const value = fc.oneof(
+      text,
+      text,
+      fc.array(text, { maxLength: 2 }),
+      fc.jsonValue({ maxDepth: 1 }),
+      fc.constant(undefined),
+    );
+    const texts = fc.subarray(Object.keys(forms), { minLength: 1 });
+    let made = 0;
+    fc.assert(
+      fc.property(texts, value, value, fc.boolean(), (templates, team, kind, createRepository) => {
+        const written = grant("teams", { allow: [], allowFor: templates.map(template), createRepository });
+        const who = caller({ repository_id: "1", team, kind });
+        const decision = decide(who, { grant: written }, policy([written]));
+        if (decision.outcome === "deny") return;
+        const result = SessionPolicy.of(decision.rights, {
+          region: "cn-hangzhou",
+          accountId: "1",
+          instanceId: "cri-a",
+        });
+        const [login, ...statements] = JSON.parse("policy" in result ? result.policy.json : "").Statement;
+        expect(login).toEqual({ Effect: "Allow", Action: "cr:GetAuthorizationToken", Resource: "*" });
+        for (const { Resource } of statements) {
+          for (const arn of [Resource].flat() as string[]) {
+            const [, name = ""] = /^acs:cr:cn-hangzhou:1:repository\/cri-a\/(.*)$/s.exec(arn) ?? [];
+            expect(
+              templates.some((one) => forms[one]?.test(name) && !/[\n\r]/.test(name)),
+              arn,
+            ).toBe(true);
+            made++;
+          }
+        }
+      }),
+      { numRuns: 3_000 },
+    );
+    expect(made).toBeGreaterThan(100);
   });
 });
