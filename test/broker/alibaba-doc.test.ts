@@ -1,13 +1,16 @@
 /** docs/callers/alibaba.md does what it says: its grant loads, its scripts make identities that get credentials. */
 
 import { execFile } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { assume, type Keys } from "../sandbox/raw-call.ts";
 import { addRole, DEFAULT_ACCOUNT, trust } from "../sandbox/world.ts";
+import { DOCKER_LOGIN, stub } from "../stub.ts";
 import { AUDIENCE, type Harness, startHarness } from "./harness.ts";
 
 const run = promisify(execFile);
@@ -20,9 +23,12 @@ function block(info: string): string {
   return text;
 }
 
+let folder: string;
 let h: Harness;
 let builder: Required<Keys>;
 beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "alibaba-doc-"));
+  stub(folder, "docker", DOCKER_LOGIN);
   h = await startHarness({
     policy: (cloud) => `version: 1
 audience: ${AUDIENCE}
@@ -36,7 +42,10 @@ ${block("yaml broker")}`,
   const RoleArn = `acs:ram::${DEFAULT_ACCOUNT}:role/ci-builder`;
   builder = await assume(h.cloud, h.cloud.userKeys(userArn), { RoleArn, RoleSessionName: "job-42" });
 });
-afterAll(() => h.close());
+afterAll(async () => {
+  rmSync(folder, { recursive: true });
+  await h.close();
+});
 
 const keysInEnvironment = () => ({
   ALIBABA_CLOUD_ACCESS_KEY_ID: builder.accessKeyId,
@@ -44,12 +53,12 @@ const keysInEnvironment = () => ({
   ALIBABA_CLOUD_SECURITY_TOKEN: builder.securityToken,
 });
 
-/** The page's shell lines as they stand, but for the broker's URL and which script they run. */
+/** The page's shell lines as they stand, but for the broker's URL and which script they run; what Docker got. */
 async function follow(environment: Record<string, string>, script = "acs1.mjs"): Promise<string> {
-  const lines = block("sh")
+  const lines = block("sh acr-login.sh")
     .replace(/^BROKER=.*$/m, `BROKER=${h.url}`)
     .replace("acs1.mjs", script);
-  const options = { cwd: ROOT, env: { PATH: process.env["PATH"] ?? "", ...environment } };
+  const options = { cwd: ROOT, env: { PATH: `${folder}:${process.env["PATH"] ?? ""}`, ...environment } };
   return (await run("bash", ["-euc", lines], options)).stdout;
 }
 

@@ -1,13 +1,14 @@
 /** docs/callers/api-keys.md does what it says: its commands make keys, its YAML lets them in, its curl gets a password. */
 
 import { execFile } from "node:child_process";
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { plantCanaries } from "../canaries.ts";
+import { DOCKER_LOGIN, stub } from "../stub.ts";
 import { AUDIENCE, type Harness, startHarness } from "./harness.ts";
 
 const run = promisify(execFile);
@@ -25,9 +26,8 @@ let h: Harness | undefined;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "api-keys-doc-"));
   // As if it were installed.
-  const shim = join(folder, "acr-broker");
-  writeFileSync(shim, `#!/bin/sh\nexec ${ROOT}node_modules/.bin/tsx ${ROOT}cli/acr-broker.ts "$@"\n`);
-  chmodSync(shim, 0o755);
+  stub(folder, "acr-broker", `exec ${ROOT}node_modules/.bin/tsx ${ROOT}cli/acr-broker.ts "$@"`);
+  stub(folder, "docker", DOCKER_LOGIN);
 });
 afterEach(async () => {
   await h?.close();

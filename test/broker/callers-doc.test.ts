@@ -5,7 +5,7 @@
 
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -14,6 +14,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { parseAllDocuments } from "yaml";
 import type { OidcProvider } from "../../shared/config/config.ts";
 import { examplePolicy, PROVIDER_NAMES, setupOf, TOKENS } from "../callers.ts";
+import { stub } from "../stub.ts";
 import { AUDIENCE, type Harness, startHarness } from "./harness.ts";
 
 const REGISTRY = "acme-registry.cn-hangzhou.cr.aliyuncs.com";
@@ -87,8 +88,8 @@ let token = "";
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "callers-doc-"));
   mkdirSync(join(folder, "bin"));
-  stub("docker", 'echo "$*" >> docker.calls\n[ "$1" != login ] || cat > password');
-  stub("apk", "true");
+  stub(join(folder, "bin"), "docker", 'echo "$*" >> docker.calls\n[ "$1" != login ] || cat > password');
+  stub(join(folder, "bin"), "apk", "true");
   // GitHub's token service, and Azure's: each gives a token to who has the job's own key, GitHub for the audience that is asked for.
   ci = createServer(({ method, url = "", headers }, response) => {
     const { searchParams } = new URL(url, "http://ci");
@@ -109,12 +110,6 @@ beforeEach(() => {
   for (const file of ["docker.calls", "password", "config.json"]) rmSync(join(folder, file), { force: true });
 });
 
-function stub(name: string, lines: string): void {
-  const path = join(folder, "bin", name);
-  writeFileSync(path, `#!/bin/sh\n${lines}\n`);
-  chmodSync(path, 0o755);
-}
-
 interface Ran {
   readonly code: number;
   readonly output: string;
@@ -127,7 +122,7 @@ async function follow(provider: OidcProvider, broker: string): Promise<Ran> {
   const [tool, ...args] = command?.split(" ") ?? [];
   const given = provider === "spiffe" ? '[{"svids":[{"svid":"%s"}]},{"bundles":{}}]' : "%s";
   if (tool !== undefined) {
-    stub(tool, `[ "$*" = '${args.join(" ")}' ] || exit 64\nprintf '${given}' "$(cat token)"`);
+    stub(join(folder, "bin"), tool, `[ "$*" = '${args.join(" ")}' ] || exit 64\nprintf '${given}' "$(cat token)"`);
   }
   const lines = script(setupOf(provider).job.text)
     .replaceAll(`${AUDIENCE}/v1/`, `${broker}/v1/`)

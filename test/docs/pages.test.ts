@@ -59,3 +59,12 @@ describe.each([...all])("%s", (file, text) => {
     }
   });
 });
+
+const callers = [...all].filter(([file]) => /^docs\/callers\/(?!README)/.test(file));
+
+test.each(callers)("%s ends in a setup to copy, and the index has it", (file, text) => {
+  expect([...text.matchAll(/^## (.*)$/gm)].at(-1)?.[1]).toBe("Set it up");
+  expect(text.endsWith("\n```\n")).toBe(true);
+  const name = posix.basename(file);
+  expect(all.get("docs/callers/README.md")).toContain(`[${name}](${name})`);
+});
