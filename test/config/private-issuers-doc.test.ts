@@ -1,4 +1,4 @@
-/** docs/callers/private-issuers.md: its examples load, and its command tells a right CA from a wrong one. */
+/** docs/private-issuers.md: its examples load, and its command tells a right CA from a wrong one. */
 
 import { execFile } from "node:child_process";
 import { once } from "node:events";
@@ -12,7 +12,7 @@ import { lintFindings } from "../../shared/config/lint-findings.ts";
 import { parseConfig } from "../../shared/config/load.ts";
 import { makeCa } from "../certificates.ts";
 
-const page = readFileSync(new URL("../../docs/callers/private-issuers.md", import.meta.url), "utf8");
+const page = readFileSync(new URL("../../docs/private-issuers.md", import.meta.url), "utf8");
 const examples = [...page.matchAll(/^## .*`(\w+)`[^#]*?```yaml broker\n([\s\S]*?)```/gm)].map(([, field, yaml]) => ({
   field: field as string,
   yaml: yaml as string,
