@@ -55,15 +55,19 @@ renameSync(MAKING, "dist");
 /** Relative to the policy; `withShadow`: also its shadow policy, whose own shadow counts for nothing. Ends the build with a policy's problems. */
 function namedFiles(policy: string, withShadow = true): string[] {
   try {
-    const { issuers, shadow } = loadConfig(policy);
-    const files = [...issuers.values()].flatMap((issuer) => {
-      if (issuer.provider === "alibaba") return [];
-      const field = (name: string) => `issuers.${issuer.name}.${name}`;
-      return [
-        ...(issuer.keys.from === "file" ? [besidePolicy(policy, issuer.keys.path, field("jwks_file"))] : []),
-        ...(issuer.ca === undefined ? [] : [besidePolicy(policy, issuer.ca.path, field("ca_file"))]),
-      ];
-    });
+    const { issuers, redis, shadow } = loadConfig(policy);
+    const ca = redis?.tls ? redis.tls.ca : undefined;
+    const files = [
+      ...[...issuers.values()].flatMap((issuer) => {
+        if (issuer.provider === "alibaba") return [];
+        const field = (name: string) => `issuers.${issuer.name}.${name}`;
+        return [
+          ...(issuer.keys.from === "file" ? [besidePolicy(policy, issuer.keys.path, field("jwks_file"))] : []),
+          ...(issuer.ca === undefined ? [] : [besidePolicy(policy, issuer.ca.path, field("ca_file"))]),
+        ];
+      }),
+      ...(ca === undefined ? [] : [besidePolicy(policy, ca.path, "redis.ca_file")]),
+    ];
     if (shadow === undefined || !withShadow) return files;
     const second = besidePolicy(policy, shadow, "shadow");
     const itsFiles = namedFiles(join(dirname(policy), second), false).map((path) => join(dirname(second), path));

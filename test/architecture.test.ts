@@ -13,10 +13,12 @@ const ALLOWED: Readonly<Record<string, Readonly<Record<string, "code" | "type">>
   "shared/json.ts": {},
   "shared/near-name.ts": {},
   "shared/policy": { "shared/address.ts": "code" },
+  "shared/store": { "shared/config": "type" },
   "shared/identity": {
     "shared/address.ts": "code",
     "shared/config": "type",
     "shared/policy": "code",
+    "shared/store": "type",
     "shared/error.ts": "code",
     "shared/json.ts": "code",
   },

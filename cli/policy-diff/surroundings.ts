@@ -1,6 +1,7 @@
 /** What two policies say otherwise of all that stands around their grants: issuers, registries, API keys, the ceiling, settings. */
 
-import type { ApiKey, BrokerConfig, Issuer, Registry } from "../../shared/config/config.ts";
+import { createHash } from "node:crypto";
+import type { ApiKey, BrokerConfig, Issuer, RedisSettings, Registry } from "../../shared/config/config.ts";
 import { type Change, changed, type Detail, type Direction, scopeChange, setChange, together } from "./change.ts";
 
 export function surroundingChanges(old: BrokerConfig, now: BrokerConfig): Change[] {
@@ -12,7 +13,30 @@ export function surroundingChanges(old: BrokerConfig, now: BrokerConfig): Change
     ...settingChange("client_address", old.clientAddress?.header, now.clientAddress?.header),
     ...settingChange("alibaba.sts_endpoint", old.alibaba.stsEndpoint, now.alibaba.stsEndpoint),
     ...settingChange("alibaba.cr_endpoint", old.alibaba.crEndpoint, now.alibaba.crEndpoint),
+    ...Object.entries(redisFields(now.redis)).flatMap(([field, is]) =>
+      settingChange(`redis.${field}`, redisFields(old.redis)[field], is),
+    ),
   ];
+}
+
+/** Every field, so that the same ones are there whether Redis is configured or not. */
+function redisFields(redis: RedisSettings | undefined): Record<string, string | undefined> {
+  const tls = redis?.tls;
+  return {
+    host: redis && `${redis.host}:${redis.port}`,
+    tls:
+      tls === false
+        ? "false"
+        : tls && (tls.ca === undefined ? "true" : `${tls.ca.path}, ${fingerprint(tls.ca.certificates.join(""))}`),
+    username: redis?.username,
+    password_env: redis?.passwordVariable,
+    key_prefix: redis?.keyPrefix,
+    when_unavailable: redis?.whenUnavailable,
+  };
+}
+
+function fingerprint(text: string): string {
+  return `sha256:${createHash("sha256").update(text).digest("hex").slice(0, 12)}`;
 }
 
 function ceilingChange({ ceiling: was }: BrokerConfig, { ceiling: is }: BrokerConfig): Change[] {

@@ -15,6 +15,7 @@ import { replayGuard } from "../../shared/identity/replay.ts";
 import { issuer } from "../../shared/issuing/issue.ts";
 import { clientAddress, type SocketAddress } from "./client-address.ts";
 import { problem } from "./problem.ts";
+import { replayStore } from "./replay-store.ts";
 import { discoveryRoute } from "./routes/discovery.ts";
 import { explainRoute } from "./routes/explain.ts";
 import { type Health, healthRoutes } from "./routes/health.ts";
@@ -35,6 +36,8 @@ export interface Outside {
   readonly log: Log;
   /** The function's own keys, which live as long as the process, have expired: a fresh instance must take over. */
   readonly onKeysExpired: () => void;
+  /** How long a request waits for Redis; 50 ms when left out. Tests on a busy machine wait longer. */
+  readonly redisLimitMs?: number;
 }
 
 export interface BrokerVariables {
@@ -46,6 +49,8 @@ export interface BrokerVariables {
 export interface Broker {
   readonly app: Hono<{ Variables: BrokerVariables }>;
   readonly health: Health;
+  /** Ends connections that would keep the process alive; after that it can still answer, without what instances share. */
+  close(): void;
 }
 
 /** `second`: a policy that is only asked beside; see shadow.ts. */
@@ -53,6 +58,9 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
   const { now, log, environment } = outside;
   const callers = identity(config, outside.fetch, outside.fetchWith, now);
   const health: Health = { draining: false, keysExpired: false, inFlight: 0, onIdle: [] };
+  const { store, redis } = replayStore(config, outside);
+  // Now, and not when it is first needed: a request waits for it no longer than for an answer.
+  void redis?.warm();
   const keys = (headers: Headers): RoleKeys => roleKeys(environment, headers);
 
   const app = new Hono<{ Variables: BrokerVariables }>();
@@ -71,7 +79,7 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
   const token = tokenRoute({
     config,
     identity: callers,
-    replay: replayGuard(now),
+    replay: replayGuard(now, store),
     issuer: issuer(config, outside),
     shadow: shadow(config, second, log),
     keys,
@@ -84,14 +92,14 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
   discoveryRoute(app, config);
   healthRoutes(app, { health, keys, version, digest: config.digest });
   lifecycleRoutes(app, health, async () => {
-    await Promise.allSettled([callers.warm(), loadSdk()]);
+    await Promise.allSettled([callers.warm(), loadSdk(), redis?.warm()]);
   });
   refuseOtherMethods(app);
   for (const { path } of app.routes) paths.add(path);
 
   app.notFound((c) => problem(new BrokerError("not_found", "there is nothing at this path"), c.var.requestId));
   app.onError((error, c) => problem(error, c.var.requestId));
-  return { app, health };
+  return { app, health, close: () => redis?.close() };
 }
 
 /** Each path that exists answers 405 to methods it does not have, with an `Allow` header (RFC 9110 section 15.5.6). */

@@ -14,6 +14,7 @@ import { type BrokerConfig, ConfigError } from "../../shared/config/config.ts";
 import { loadConfig } from "../../shared/config/load.ts";
 import { broker } from "./app.ts";
 import { withoutUse } from "./client-address.ts";
+import { missingPassword } from "./replay-store.ts";
 import { fetchTrusting } from "./trusting-fetch.ts";
 
 /** For requests under way when the process is told to stop; longer than any may take upstream. */
@@ -26,10 +27,21 @@ function main(): void {
   const file = environment["BROKER_CONFIG"] || "./broker.yaml";
   const config = readConfig(file);
   if (config === undefined) return;
+  const missing = missingPassword(config, environment);
+  if (missing !== undefined) {
+    fail(missing);
+    return;
+  }
+  const written = environment["FC_SERVER_PORT"] || environment["FC_CUSTOM_LISTEN_PORT"] || "9000";
+  const port = /^\d{1,5}$/.test(written) ? Number(written) : Number.NaN;
+  if (!(port <= 65_535)) {
+    fail(`the port is ${JSON.stringify(written)}; set FC_SERVER_PORT to a number up to 65535`);
+    return;
+  }
 
   const now = () => new Date();
   const log = jsonLog((line) => process.stdout.write(line), now);
-  const { app, health } = broker(
+  const { app, health, close } = broker(
     config,
     packageJson.version,
     {
@@ -64,25 +76,21 @@ function main(): void {
     health.draining = true;
     process.exitCode = exitCode;
     log({ event: "stopping", message: why });
-    drain(server, underWay).then((cutOff) =>
+    drain(server, underWay).then((cutOff) => {
+      close();
       log({
         event: "stopped",
         message: cutOff === 0 ? "all requests were answered" : `${cutOff} requests were cut off`,
-      }),
-    );
+      });
+    });
   }
   process.on("SIGTERM", () => stop("SIGTERM", 0));
   process.on("SIGINT", () => stop("SIGINT", 0));
 
-  server.on("error", (error: NodeJS.ErrnoException) =>
-    fail(`cannot listen on ${host}:${port}: ${error.code ?? error.name}`),
-  );
-  const written = environment["FC_SERVER_PORT"] || environment["FC_CUSTOM_LISTEN_PORT"] || "9000";
-  const port = /^\d{1,5}$/.test(written) ? Number(written) : Number.NaN;
-  if (!(port <= 65_535)) {
-    fail(`the port is ${JSON.stringify(written)}; set FC_SERVER_PORT to a number up to 65535`);
-    return;
-  }
+  server.on("error", (error: NodeJS.ErrnoException) => {
+    close();
+    fail(`cannot listen on ${host}:${port}: ${error.code ?? error.name}`);
+  });
   const host = environment["BROKER_HOST"] || "0.0.0.0";
   server.listen(port, host, () => {
     const { address, port: listening } = server.address() as AddressInfo;

@@ -110,6 +110,18 @@ export function crossProblems(config: Sound<ConfigFile>): Problem[] {
     }
   }
 
+  const { redis } = config;
+  if (redis?.username !== undefined && !("password_env" in redis)) {
+    refuse(
+      ["redis", "username"],
+      "key",
+      "stands without password_env; name the variable that holds the user's password",
+    );
+  }
+  if (redis?.tls === false && "ca_file" in redis) {
+    refuse(["redis", "ca_file"], "key", "stands beside tls: false, where nothing is vouched for; keep one of the two");
+  }
+
   /** Refuses a name that the named section does not have. */
   const resolve = (path: Path, section: "issuers" | "api_keys" | "registries", target: string | undefined) => {
     const known = Object.keys(config[section] ?? {});

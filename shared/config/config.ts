@@ -19,6 +19,8 @@ export interface BrokerConfig {
   readonly clientAddress?: { readonly header: string };
   /** The file of a second policy, relative to this one, that is asked beside it. Decides nothing, and is not in the digest. */
   readonly shadow?: string;
+  /** What instances share; each remembers for itself where it is left out. */
+  readonly redis?: RedisSettings;
   /** `sha256:` and 64 hex digits over the canonical form of the file: key order, comments and layout do not count. */
   readonly digest: string;
 }
@@ -124,6 +126,21 @@ export interface ApiKey {
 export interface AlibabaEndpoints {
   readonly stsEndpoint?: string;
   readonly crEndpoint?: string;
+}
+
+export interface RedisSettings {
+  /** Host name or address. */
+  readonly host: string;
+  readonly port: number;
+  /** `ca`: what alone is believed; else the authorities that Node knows. */
+  readonly tls: false | { readonly ca?: PrivateCa };
+  readonly username?: string;
+  /** The name of the environment variable that holds the password. */
+  readonly passwordVariable?: string;
+  /** What every key begins with. */
+  readonly keyPrefix: string;
+  /** Where Redis does not answer: go on with what this instance remembers, or refuse what cannot be counted. */
+  readonly whenUnavailable: "memory" | "refuse";
 }
 
 /** One thing wrong with the file. */

@@ -21,6 +21,7 @@ import {
   type OidcIssuer,
   type OidcProvider,
   type PrivateCa,
+  type RedisSettings,
 } from "./config.ts";
 import { deadRules } from "./dead-findings.ts";
 import { readYaml } from "./document.ts";
@@ -43,10 +44,12 @@ const PINNED_FILES = {
   ca_file: { what: "certificates", form: "PEM, as openssl x509 -inform der makes it" },
 };
 
-/** What was read from beside the policy, by issuer. */
+/** What was read from beside the policy. */
 interface Pinned {
+  /** By issuer, both. */
   readonly keySets: Map<string, KeySet>;
   readonly cas: Map<string, Pick<PrivateCa, "certificates">>;
+  redisCa?: PrivateCa;
 }
 
 /** Reads and checks the file. Throws ConfigError, also where it cannot be read. */
@@ -91,6 +94,12 @@ export function parseConfig(
     report(slipProblems(sound));
     report(readPinned(sound, "jwks_file", readFile, readKeySet, pinned.keySets));
     report(readPinned(sound, "ca_file", readFile, readCertificates, pinned.cas));
+    const redisCa = sound.redis?.ca_file;
+    if (redisCa !== undefined) {
+      const ca = readBeside(redisCa, "ca_file", readFile, readCertificates);
+      if (typeof ca !== "string") pinned.redisCa = { path: redisCa, ...ca };
+      else report([{ path: ["redis", "ca_file"], part: "value", message: ca }]);
+    }
   }
   if (found.length > 0) throw new ConfigError(found.sort((a, b) => a.line - b.line || a.column - b.column));
 
@@ -177,6 +186,19 @@ function resolveConfig(
     } satisfies AlibabaEndpoints,
     ...(content.client_address === undefined ? {} : { clientAddress: content.client_address }),
     ...(content.shadow === undefined ? {} : { shadow: content.shadow }),
+    ...(content.redis === undefined ? {} : { redis: redisSettings(content.redis, pinned.redisCa) }),
+  };
+}
+
+function redisSettings(redis: NonNullable<ConfigFile["redis"]>, ca: PrivateCa | undefined): RedisSettings {
+  return {
+    host: redis.host,
+    port: redis.port ?? 6379,
+    tls: redis.tls === false ? false : ca === undefined ? {} : { ca },
+    ...(redis.username === undefined ? {} : { username: redis.username }),
+    ...(redis.password_env === undefined ? {} : { passwordVariable: redis.password_env }),
+    keyPrefix: redis.key_prefix ?? "acr-token-broker",
+    whenUnavailable: redis.when_unavailable ?? "memory",
   };
 }
 
@@ -300,27 +322,38 @@ function readPinned<Content>(
   read: (text: string) => Content | string,
   found: Map<string, Content>,
 ): Problem[] {
-  const { what, form } = PINNED_FILES[field];
-  const readOrComplain = (path: string): Content | string => {
-    try {
-      const text = readFile(path);
-      if (Buffer.byteLength(text) <= LONGEST_PINNED_BYTES) return read(text);
-      return `is over ${LONGEST_PINNED_BYTES / 1024} KiB; keep only ${what} in it`;
-    } catch (error) {
-      const why = reason(error);
-      return why === "ERR_ENCODING_INVALID_ENCODED_DATA" ? `is no text; write ${form}` : `cannot be read (${why})`;
-    }
-  };
   return Object.entries(config.issuers ?? {}).flatMap(([name, issuer]): Problem[] => {
     const file = issuer && field in issuer ? (issuer as Readonly<Record<typeof field, unknown>>)[field] : undefined;
     if (typeof file !== "string") return [];
-    const content = readOrComplain(file);
-    if (typeof content === "string") {
-      return [{ path: ["issuers", name, field], part: "value", message: `${quote(file)} ${content}` }];
-    }
+    const content = readBeside(file, field, readFile, read);
+    if (typeof content === "string") return [{ path: ["issuers", name, field], part: "value", message: content }];
     found.set(name, content);
     return [];
   });
+}
+
+/** What `read` makes of a file, or what is wrong with it. */
+function readBeside<Content>(
+  path: string,
+  field: keyof typeof PINNED_FILES,
+  readFile: (path: string) => string,
+  read: (text: string) => Content | string,
+): Content | string {
+  const { what, form } = PINNED_FILES[field];
+  const complaint = (why: string) => `${quote(path)} ${why}`;
+  try {
+    const text = readFile(path);
+    if (Buffer.byteLength(text) > LONGEST_PINNED_BYTES) {
+      return complaint(`is over ${LONGEST_PINNED_BYTES / 1024} KiB; keep only ${what} in it`);
+    }
+    const content = read(text);
+    return typeof content === "string" ? complaint(content) : content;
+  } catch (error) {
+    const why = reason(error);
+    return complaint(
+      why === "ERR_ENCODING_INVALID_ENCODED_DATA" ? `is no text; write ${form}` : `cannot be read (${why})`,
+    );
+  }
 }
 
 /** A JWK Set (RFC 7517, section 5) of public keys, or what is wrong with it; never a piece of the file. */

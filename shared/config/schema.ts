@@ -327,6 +327,71 @@ const apiKey = z.strictObject({
   ),
 });
 
+const redis = z
+  .strictObject({
+    host: ruled(values.machine, "the host name or address of Redis or Tair"),
+    port: z.optional(
+      z
+        .int()
+        .check(
+          z.gte(1, "is too small; write 1 to 65535"),
+          z.lte(65_535, "is too large; write 1 to 65535"),
+          z.describe("its port, 6379 when left out"),
+        ),
+    ),
+    tls: z.optional(
+      z.boolean().check(z.describe("false sends everything in the clear, the password too; true when left out")),
+    ),
+    ca_file: z.optional(
+      z
+        .string()
+        .check(
+          z.minLength(1, "is empty; name the file with the certificate of the authority"),
+          z.describe(
+            "a PEM file with the authority that vouches for its certificate, relative to this one; the public ones when left out",
+          ),
+        ),
+    ),
+    username: z.optional(
+      matching(
+        /^[A-Za-z0-9_.:@-]{1,128}$/,
+        "its user, 1 to 128 letters, digits and _ . : @ -; the default user when left out",
+      ),
+    ),
+    // Not echoed: what stands here by mistake may be the password itself.
+    password_env: z.optional(
+      z.string().check(
+        z.regex(/^[A-Z][A-Z0-9_]{0,63}$/, {
+          error:
+            "is no environment variable's name; write the name, such as ACR_BROKER_REDIS_PASSWORD, and never the password itself",
+        }),
+        z.describe("the name of the environment variable that holds the password, such as ACR_BROKER_REDIS_PASSWORD"),
+      ),
+    ),
+    key_prefix: z.optional(
+      matching(
+        /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/,
+        "what every key begins with, 63 letters, digits and . _ - at most; acr-token-broker when left out",
+      ),
+    ),
+    when_unavailable: z.optional(
+      z
+        .enum(["memory", "refuse"])
+        .check(
+          z.describe(
+            "memory goes on with what each instance remembers, refuse refuses what cannot be counted; memory when left out",
+          ),
+        ),
+    ),
+  })
+  .check(
+    z.meta({
+      description: "what all instances share, so that a token used at one counts at every other",
+      dependentRequired: { username: ["password_env"] },
+      not: { required: ["ca_file", "tls"], properties: { tls: { const: false } } },
+    }),
+  );
+
 export const ConfigFile = z
   .strictObject({
     version: z.literal(1).check(z.describe("the version of this format, 1")),
@@ -352,6 +417,7 @@ export const ConfigFile = z
         })
         .check(z.describe("where a caller's address stands; on the connection when left out")),
     ),
+    redis: z.optional(redis),
     alibaba: z.optional(
       z
         .strictObject({

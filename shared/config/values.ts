@@ -178,6 +178,14 @@ export const endpoint: Rule = (value) => {
     : `${quote(value)} is not a registry's address; write host or host:port in lower case, without https:// or a path`;
 };
 
+/** One machine, by name or address; the port stands beside it. */
+export const machine: Rule = (value) =>
+  isIPv4(value) ||
+  isIPv6(value) ||
+  (/[a-z]/i.test(value) && endpoint(value.toLowerCase()) === undefined && !value.includes(":"))
+    ? undefined
+    : `${quote(value)} is no host; write its name or address alone: the port, the user and TLS have fields of their own`;
+
 /** A request header that holds one address, set by the operator's own gateway. */
 export const addressHeader: Rule = (value) => {
   if (!/^[A-Za-z][A-Za-z0-9-]{0,62}$/.test(value)) {

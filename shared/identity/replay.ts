@@ -1,7 +1,7 @@
 /**
  * How often one token, known by (iss, jti), may be exchanged for credentials: once; any number of times for the same thing by
- * the same client (`bind`); so many times (`count`); or while it lives (`off`). The marks live in this process: another
- * instance of the function does not know of them.
+ * the same client (`bind`); so many times (`count`); or while it lives (`off`). Where that is remembered is the store's
+ * business: replay-memory.ts, replay-redis.ts.
  */
 
 import type { Replay } from "../config/config.ts";
@@ -11,78 +11,101 @@ import type { AuthenticatedPrincipal } from "./principal.ts";
 export interface ReplayGuard {
   /**
    * Marks the token as used until it expires. `use` is what for and by whom, in one text. Call `release` where nothing was
-   * issued after all, so that the caller may try again with the same token.
-   * @throws BrokerError token_replayed, token_expired, or invalid_token where there is no `jti` to remember
+   * issued after all, so that the caller may try again with the same token; it never rejects.
+   * @throws BrokerError token_replayed, token_expired, invalid_token where there is no `jti` to remember, or not_ready
    */
-  claim(principal: AuthenticatedPrincipal, issuer: { name: string; replay: Replay }, use: string): { release(): void };
+  claim(
+    principal: AuthenticatedPrincipal,
+    issuer: { readonly name: string; readonly replay: Replay },
+    use: string,
+  ): Promise<{ release(): Promise<void> }>;
 }
 
-/** More marks than 10,000 pipelines leave behind in an hour; full, it refuses rather than forget one. */
-const MOST_MARKS = 200_000;
-
-interface Mark {
-  /** In ms since the epoch: the token's own. */
+/** One use of one token. */
+export interface TokenUse {
+  /** The token's `iss`. */
+  readonly issuer: string;
+  readonly tokenId: string;
+  /** The token's own end, in ms since the epoch; in the future. Until then every use of it counts. */
   readonly expiresAt: number;
-  /** What it was first used for. */
-  readonly use: string;
-  /** How often it has been used, or is being. */
-  uses: number;
+  readonly purpose: string;
+  /** How often the token may be used in all; `bound`: without end, but only for what it was first used for. */
+  readonly most: number | "bound";
 }
 
-export function replayGuard(now: () => Date): ReplayGuard {
-  const marks = new Map<string, Mark>();
+/** Two uses of one token at once never both pass where only one may. */
+export interface ReplayStore {
+  /** Counts the use, or refuses it. `giveBack` undoes exactly that, once; it never rejects. */
+  use(use: TokenUse): Promise<{ giveBack(): Promise<void> } | "refused" | "unavailable">;
+}
 
-  function makeRoom(time: number): void {
-    if (marks.size < MOST_MARKS) return;
-    for (const [key, { expiresAt }] of marks) if (expiresAt <= time) marks.delete(key);
-    if (marks.size < MOST_MARKS) return;
-    throw new BrokerError("not_ready", "too many tokens to remember at once; try again", { retryAfterSeconds: 30 });
-  }
-
+export function replayGuard(now: () => Date, store: ReplayStore): ReplayGuard {
   return {
-    claim(principal, { name, replay }, use) {
-      if (replay === "off") return { release: () => {} };
+    async claim(principal, { name, replay }, purpose) {
+      if (replay === "off") return { release: async () => {} };
       if (principal.tokenId === undefined) {
         throw new BrokerError(
           "invalid_token",
           `the token was not accepted: it has no jti, which issuer ${name} must give unless its replay is off`,
         );
       }
-      const time = now().getTime();
       const expiresAt = principal.expiresAt.getTime();
       // A mark that has expired already would mark nothing.
-      if (expiresAt <= time) {
+      if (expiresAt <= now().getTime()) {
         throw new BrokerError("token_expired", "the token has expired; get a new one from your CI and ask again");
       }
-      const key = JSON.stringify([name, principal.member, principal.tokenId]);
-      const known = marks.get(key);
-      const mark = known !== undefined && known.expiresAt > time ? known : { expiresAt, use, uses: 0 };
-      const problem = refusal(mark, replay, use);
-      if (problem !== undefined) throw new BrokerError("token_replayed", problem);
-      if (mark !== known) {
-        makeRoom(time);
-        marks.set(key, mark);
+      const most = replay === "once" ? 1 : replay === "bind" ? "bound" : replay.count;
+      const taken = await store.use({
+        issuer: String(principal.claims["iss"]),
+        tokenId: principal.tokenId,
+        expiresAt,
+        purpose,
+        most,
+      });
+      if (taken === "refused") throw new BrokerError("token_replayed", refusal(replay));
+      if (taken === "unavailable") {
+        throw new BrokerError("not_ready", "how often the token was used cannot be counted at the moment; try again", {
+          retryAfterSeconds: 2,
+        });
       }
-      mark.uses++;
+      return { release: taken.giveBack };
+    },
+  };
+}
+
+/**
+ * What this instance remembers first, then what all share, so that a failure of the shared one does not make this instance
+ * forget. `whenUnavailable` says what that failure means: go on with the first alone, or not at all.
+ */
+export function ownThenShared(
+  own: ReplayStore,
+  shared: ReplayStore,
+  whenUnavailable: "memory" | "refuse",
+): ReplayStore {
+  return {
+    async use(use) {
+      const mine = await own.use(use);
+      if (typeof mine === "string") return mine;
+      const ours = await shared.use(use);
+      if (ours === "unavailable" && whenUnavailable === "memory") return mine;
+      if (typeof ours === "string") {
+        await mine.giveBack();
+        return ours;
+      }
       return {
-        release: () => {
-          mark.uses--;
-          if (mark.uses === 0 && marks.get(key) === mark) marks.delete(key);
+        async giveBack() {
+          await Promise.all([mine.giveBack(), ours.giveBack()]);
         },
       };
     },
   };
 }
 
-function refusal(mark: Mark, replay: Exclude<Replay, "off">, use: string): string | undefined {
+function refusal(replay: Exclude<Replay, "off">): string {
   if (replay === "bind") {
-    return mark.uses === 0 || mark.use === use
-      ? undefined
-      : "the token was first used for something else or from elsewhere; get another for each set of scopes, or ask for all at once";
+    return "the token was first used for something else or from elsewhere; get another for each set of scopes, or ask for all at once";
   }
-  const most = replay === "once" ? 1 : replay.count;
-  if (mark.uses < most) return undefined;
-  return most === 1
+  return replay === "once"
     ? "the token was used before; get a new one from your CI for each request"
-    : `the token was used ${most} times, which is as often as it may be; get a new one from your CI`;
+    : `the token was used ${replay.count} times, which is as often as it may be; get a new one from your CI`;
 }

@@ -98,6 +98,8 @@ export interface HarnessOptions {
   readonly files?: Readonly<Record<string, string>>;
   /** Beside those of the cloud and the issuer; looked for in logs and errors too. */
   readonly secrets?: readonly string[];
+  /** How long a request waits for Redis; as long as in earnest when left out. */
+  readonly redisLimitMs?: number;
 }
 
 async function publishedKeys({ url }: Issuer): Promise<string> {
@@ -150,6 +152,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
       output.push(line);
     }, now),
     onKeysExpired: () => keysExpired.count++,
+    ...(options.redisLimitMs === undefined ? {} : { redisLimitMs: options.redisLimitMs }),
   };
   const made = broker(config, "0.0.0-test", outside, shadow);
   const server = createServer(
@@ -190,6 +193,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
       }),
     close: async () => {
       server.closeAllConnections();
+      made.close();
       await new Promise((resolve) => server.close(resolve));
       const secrets = [
         ...(options.secrets ?? []),

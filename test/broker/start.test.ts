@@ -5,9 +5,11 @@ import { existsSync } from "node:fs";
 import { connect } from "node:net";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { haveTools } from "../e2e/tools.ts";
 import { FUNCTION_ROLE, jobClaims, sandboxPolicy, startBrokerProcess } from "../sandbox/broker-process.ts";
 import { type Cloud, startCloud } from "../sandbox/cloud.ts";
 import { type Issuer, startIssuer } from "../sandbox/issuer.ts";
+import { startRedisServer } from "../store/redis-server.ts";
 
 let cloud: Cloud;
 let issuer: Issuer;
@@ -24,8 +26,8 @@ const start = (text = policy(), node?: string) =>
     ...(node === undefined ? {} : { node }),
   });
 
-async function ask(url: string): Promise<Response> {
-  const token = await issuer.mint(jobClaims("main"));
+async function ask(url: string, given?: string): Promise<Response> {
+  const token = given ?? (await issuer.mint(jobClaims("main")));
   return fetch(`${url}/v1/token`, {
     method: "POST",
     headers: { authorization: `Bearer ${token}`, connection: "close" },
@@ -98,15 +100,50 @@ describe("stopping", () => {
   });
 });
 
+describe.skipIf(!haveTools(["redis-server"]))("with Redis", () => {
+  test("two of them serve a token once, and nothing of Redis keeps one alive", async () => {
+    const redis = await startRedisServer(["requirepass canary-of-the-bundle"]);
+    const shared = () =>
+      startBrokerProcess({
+        policy: `${policy()}redis: { host: 127.0.0.1, port: ${redis.port}, tls: false, password_env: REDIS_PASSWORD }\n`,
+        keys: cloud.functionRoleKeys(FUNCTION_ROLE),
+        environment: { REDIS_PASSWORD: "canary-of-the-bundle" },
+      });
+    const [a, b] = await Promise.all([shared(), shared()]);
+    // Both are connected before anything is asked.
+    await Promise.all([a, b].map(({ url }) => fetch(`${url}/initialize`, { method: "POST" })));
+    const token = await issuer.mint(jobClaims("main"));
+    expect((await ask(a.url, token)).status).toBe(200);
+    expect(await (await ask(b.url, token)).json()).toMatchObject({ code: "token_replayed" });
+    redis.freeze();
+    expect(await Promise.all([a.stop(), b.stop()])).toEqual([0, 0]);
+    expect(a.output() + b.output()).not.toContain("canary-of-the-bundle");
+    await redis.close();
+  });
+});
+
 describe("not starting", () => {
   test("on a bad policy: file, line, column and what to write", async () => {
     const text = policy().replace("max_ttl: 1800", "max_ttl: 60");
     await expect(start(text)).rejects.toThrow(/ended with 1:\n.*broker\.yaml:16:\d+: grants\.web-main\.max_ttl: .*900/);
   });
 
-  test("on a port that is taken", async () => {
+  test.each<[string, Record<string, string>]>([
+    ["missing", {}],
+    ["empty", { REDIS_PASSWORD: "" }],
+  ])("on a password of Redis that is %s", async (_what, environment) => {
+    const without = startBrokerProcess({
+      policy: `${policy()}redis: { host: 127.0.0.1, password_env: REDIS_PASSWORD }\n`,
+      keys: cloud.functionRoleKeys(FUNCTION_ROLE),
+      environment,
+    });
+    await expect(without).rejects.toThrow(/ended with 1:\n.*redis\.password_env names is not set, or empty; set it/);
+  });
+
+  test("on a port that is taken, also where Redis was to be asked", async () => {
     const port = Number(new URL(cloud.url).port);
-    const taken = startBrokerProcess({ policy: policy(), keys: cloud.functionRoleKeys(FUNCTION_ROLE), port });
+    const text = `${policy()}redis: { host: 127.0.0.1, port: ${port}, tls: false }\n`;
+    const taken = startBrokerProcess({ policy: text, keys: cloud.functionRoleKeys(FUNCTION_ROLE), port });
     await expect(taken).rejects.toThrow(/cannot listen on 127.0.0.1:\d+: EADDRINUSE/);
   });
 });

@@ -19,6 +19,7 @@ denials:
 ceiling: ["repository:web/*:pull,push", "repository:api/*:pull,push", "repository:base/*:pull"]
 api_keys:
   nightly: { sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, expires: 2027-06-30T00:00:00Z, cidrs: [10.0.0.0/8] }
+redis: { host: r-abc.redis.rds.aliyuncs.com }
 `;
 
 let folder: string;
@@ -205,6 +206,15 @@ describe("a difference, exit code 1", () => {
       "expires: 2027-06-30T00:00:00.000Z → 2027-07-30T00:00:00.000Z",
     ],
     ["a key from anywhere", ", cidrs: [10.0.0.0/8]", "", "+", "api key nightly", 'cidrs: ["10.0.0.0/8"] → anywhere'],
+    [
+      "another Redis",
+      "host: r-abc",
+      "host: r-abd",
+      "!",
+      "redis.host",
+      "redis.host: r-abc.redis.rds.aliyuncs.com:6379 → r-abd.redis.rds.aliyuncs.com:6379",
+    ],
+    ["a Redis in the clear", "host: r-abc", "tls: false, host: r-abc", "!", "redis.tls", "redis.tls: true → false"],
     ["another key", "9f86", "0f86", "!", "api key nightly", "sha256: another key"],
   ])("%s", (_, replaced, by, sign, subject, says) => {
     const { code, out, told } = against(replaced, by);

@@ -59,6 +59,14 @@ api_keys:
     cidrs: [10.0.0.0/8]
 alibaba:
   sts_endpoint: https://sts-vpc.cn-hangzhou.aliyuncs.com
+redis:
+  host: r-abc.redis.rds.aliyuncs.com
+  port: 6379
+  ca_file: ./ca.pem
+  username: broker
+  password_env: ACR_BROKER_REDIS_PASSWORD
+  key_prefix: acr-token-broker
+  when_unavailable: refuse
 `;
 
 /**
@@ -209,6 +217,30 @@ const ROWS: Record<string, Row[]> = {
     ["    max_ttl: 1800", "    when_not: {}\n    max_ttl: 1800", "33:5", "is not known here", "editor"],
     ["alibaba:\n", 'denials: { x: { registry: prod, deny: ["repository:web/a:push"], cidrs: [10.0.0.0/8] } }\nalibaba:\n', "46:66", "is not known here", "editor"],
     ["alibaba:\n", 'denials: { x: { registry: prod, deny: ["repository:web/a:push"], times: { days: [sat] } } }\nalibaba:\n', "46:75", "stands without zone", "editor"],
+  ],
+  Redis: [
+    ["host: r-abc.redis.rds.aliyuncs.com", "host: redis://r-abc.redis.rds.aliyuncs.com", "49:9", "write its name or address alone"],
+    ["host: r-abc.redis.rds.aliyuncs.com", 'host: "r-abc.redis.rds.aliyuncs.com:6379"', "49:9", "write its name or address alone"],
+    ["host: r-abc.redis.rds.aliyuncs.com", 'host: "r-*.redis.rds.aliyuncs.com"', "49:9", "write its name or address alone"],
+    ["host: r-abc.redis.rds.aliyuncs.com", "host: 10.0.0.300", "49:9", "write its name or address alone"],
+    ["  host: r-abc.redis.rds.aliyuncs.com\n", "", "48:1", "is missing; write the host name or address of Redis or Tair", "editor"],
+    ["port: 6379", "port: 0", "50:9", "write 1 to 65535", "editor"],
+    ["port: 6379", "port: 70000", "50:9", "write 1 to 65535", "editor"],
+    ["port: 6379", 'port: "6379"', "50:9", "without quotes", "editor"],
+    ["port: 6379", "tls: no", "50:8", "is neither true nor false", "editor"],
+    ["port: 6379", "tls: false", "51:3", "stands beside tls: false, where nothing is vouched for; keep one of the two", "editor"],
+    ["./ca.pem", '""', "51:12", "is empty; name the file", "editor"],
+    ["./ca.pem", "./missing.pem", "51:12", '"./missing.pem" cannot be read (ENOENT)'],
+    ["./ca.pem", "./text.json", "51:12", "has no certificate in it"],
+    ["./ca.pem", "./half.pem", "51:12", "has a certificate that cannot be read"],
+    ["./ca.pem", "./key.pem", "51:12", "holds a private key"],
+    ["./ca.pem", "./large.pem", "51:12", "is over 64 KiB"],
+    ["username: broker", 'username: "bro ker"', "52:13", "write its user", "editor"],
+    ["  password_env: ACR_BROKER_REDIS_PASSWORD\n", "", "52:3", "stands without password_env; name the variable", "editor"],
+    ["ACR_BROKER_REDIS_PASSWORD", "canary-Password", "53:17", "write the name, such as ACR_BROKER_REDIS_PASSWORD, and never the password itself", "editor"],
+    ["password_env: ACR_BROKER_REDIS_PASSWORD", "password: canary-Password", "53:3", "is not known here; known are host, port, tls", "editor"],
+    ["key_prefix: acr-token-broker", 'key_prefix: "acr:*"', "54:15", "letters, digits and . _ - at most", "editor"],
+    ["when_unavailable: refuse", "when_unavailable: allow", "55:21", "write one of memory, refuse", "editor"],
   ],
   issuers: [
     ["provider: github", "provider: githib", "11:15", "write one of github, gitlab, kubernetes, rrsa, buildkite, circleci, bitbucket, azure-devops, jenkins, spiffe, generic, alibaba", "editor"],
@@ -644,6 +676,7 @@ for (const [subject, rows] of Object.entries(ROWS)) {
         expect(problems.map(({ line, column, message }) => `${line}:${column} ${message}`)).toContainEqual(
           expect.stringMatching(new RegExp(`^${at} .*${literally(says)}`)),
         );
+        expect(problems.map(({ message }) => message).join()).not.toContain("canary");
         if (seen === "editor") expect(seenByEditor(parse(broken)), "seen by an editor").toBe(false);
       });
     }

@@ -145,6 +145,55 @@ describe("the contract's example", () => {
   });
 });
 
+describe("redis", () => {
+  const ca = makeCa().cert;
+  const withRedis = (lines: string) =>
+    parseConfig(`${CONTRACT}redis: ${lines}\n`, {
+      file: "broker.yaml",
+      readFile: (path) => (path === "./ca.pem" ? ca : JSON.stringify({ keys: [KEY] })),
+    });
+
+  test("its host is enough: TLS, no password, and memory alone where it fails", () => {
+    expect(load(CONTRACT).redis).toBeUndefined();
+    expect(withRedis("{ host: 10.0.0.7 }").redis).toEqual({
+      host: "10.0.0.7",
+      port: 6379,
+      tls: {},
+      keyPrefix: "acr-token-broker",
+      whenUnavailable: "memory",
+    });
+  });
+
+  test("all that can be said of it", () => {
+    const { redis } = withRedis(
+      "{ host: r-abc.redis.rds.aliyuncs.com, port: 6380, ca_file: ./ca.pem, username: broker, password_env: REDIS_PASSWORD, key_prefix: brokers, when_unavailable: refuse }",
+    );
+    expect(redis).toEqual({
+      host: "r-abc.redis.rds.aliyuncs.com",
+      port: 6380,
+      tls: { ca: { path: "./ca.pem", certificates: [ca] } },
+      username: "broker",
+      passwordVariable: "REDIS_PASSWORD",
+      keyPrefix: "brokers",
+      whenUnavailable: "refuse",
+    });
+    expect(withRedis("{ host: localhost, tls: false }").redis?.tls).toBe(false);
+  });
+
+  test("the documentation's example loads", () => {
+    const documented = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8");
+    const [, example = ""] = /^```yaml\nredis:\n([^`]*)^```$/m.exec(documented) ?? [];
+    expect(withRedis(`\n${example.replaceAll("./redis-ca.pem", "./ca.pem")}`).redis).toMatchObject({
+      host: "r-abc.redis.rds.aliyuncs.com",
+      whenUnavailable: "refuse",
+    });
+  });
+
+  test("whose certificates are believed counts in the digest", () => {
+    expect(withRedis("{ host: a, ca_file: ./ca.pem }").digest).not.toBe(withRedis("{ host: a }").digest);
+  });
+});
+
 describe("fields that may be left out, and those that may not", () => {
   /** Everything else is required, or something else needs it. */
   const OPTIONAL = [

@@ -8,6 +8,7 @@ import path from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { loadConfig } from "../../shared/config/load.ts";
+import { makeCa } from "../certificates.ts";
 import { evaluate, type Policy, parsePolicy, parseTrustPolicy, trusts } from "../sandbox/ram.ts";
 import { ROOT } from "./preview.ts";
 
@@ -109,13 +110,15 @@ describe("the rest of docs/deploy.md", () => {
     for (const block of yaml) expect(parse(block.text), block.text).toBeTypeOf("object");
   });
 
-  test("broker.yaml starts the broker, also with the VPC endpoints", () => {
+  test("broker.yaml starts the broker, also with the VPC endpoints and Redis", () => {
     const folder = mkdtempSync(path.join(tmpdir(), "broker-yaml-"));
     const file = path.join(folder, "broker.yaml");
     try {
       const policy = yaml.find((block) => block.text.startsWith("version:"))?.text ?? "";
       const endpoints = yaml.find((block) => block.text.startsWith("alibaba:"))?.text ?? "";
-      for (const text of [policy, policy + endpoints]) {
+      const redis = yaml.find((block) => block.text.startsWith("redis:"))?.text ?? "";
+      writeFileSync(path.join(folder, "redis-ca.pem"), makeCa().cert);
+      for (const text of [policy, policy + endpoints, policy + endpoints + redis]) {
         writeFileSync(file, text);
         expect(loadConfig(file).grants.map(({ name }) => name)).toEqual(["web-main", "web-gitlab"]);
       }

@@ -37,13 +37,21 @@ describe.skipIf(!schemaExists)("s.yaml against the component's schema made stric
   });
 
   test("the VPC block, once uncommented, fits too", () => {
-    const withVpc = preview(write(uncommentVpc(source))).resources.broker.props;
+    const withVpc = preview(write(uncomment("vpc", source))).resources.broker.props;
     expect(withVpc["vpcConfig"]).toEqual({
       vpcId: "vpc-REPLACE",
       securityGroupId: "sg-REPLACE",
       vSwitchIds: ["vsw-REPLACE"],
     });
     expect(check(withVpc)).toEqual([]);
+  });
+
+  test("the password of Redis, once uncommented, fits too", () => {
+    const file = write(uncomment("redis", source));
+    const withRedis = preview(file, { ACR_BROKER_REDIS_PASSWORD: "canary" }).resources.broker.props;
+    expect(withRedis.environmentVariables["ACR_BROKER_REDIS_PASSWORD"]).toBe("canary");
+    expect(check(withRedis)).toEqual([]);
+    expect(() => preview(file), "not deployed where the password was not exported").toThrow();
   });
 
   test.each<[string, (props: Props) => void]>([
@@ -167,8 +175,8 @@ describe("what s.yaml names exists in the build", () => {
   });
 });
 
-function uncommentVpc(text: string): string {
-  return text.replace(/ *# vpc begin\n([\s\S]*?) *# vpc end\n/, (_all, block: string) =>
+function uncomment(mark: string, text: string): string {
+  return text.replace(new RegExp(` *# ${mark} begin\\n([\\s\\S]*?) *# ${mark} end\\n`), (_all, block: string) =>
     block.replace(/^( *)# /gm, "$1"),
   );
 }

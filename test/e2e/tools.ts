@@ -5,9 +5,10 @@
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 
-export type Tool = "docker-registry" | "skopeo" | "podman" | "buildah" | "docker" | "openssl";
+export type Tool = "docker-registry" | "skopeo" | "podman" | "buildah" | "docker" | "openssl" | "redis-server";
 
-const INSTALL = "apt-get install -y --no-install-recommends docker-registry skopeo podman buildah docker.io openssl";
+const INSTALL =
+  "apt-get install -y --no-install-recommends docker-registry skopeo podman buildah docker.io openssl redis-server";
 
 export function missingTools(tools: readonly Tool[], path = process.env["PATH"] ?? ""): Tool[] {
   return tools.filter((tool) => !path.split(delimiter).some((folder) => isExecutable(join(folder, tool))));

@@ -28,6 +28,8 @@ export interface BrokerProcessOptions {
   readonly port?: number;
   /** The function role's keys. */
   readonly keys: { readonly accessKeyId: string; readonly accessKeySecret: string; readonly securityToken: string };
+  /** Beside what every broker has. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** Another Node than this one. */
   readonly node?: string;
   /** Sees each line that it writes. */
@@ -39,6 +41,7 @@ export async function startBrokerProcess({
   files = {},
   port = 0,
   keys,
+  environment = {},
   node,
   onLine,
 }: BrokerProcessOptions): Promise<BrokerProcess> {
@@ -50,6 +53,7 @@ export async function startBrokerProcess({
   const child = spawn(node ?? process.execPath, [bundle], {
     stdio: ["ignore", "pipe", "pipe"],
     env: {
+      ...environment,
       PATH: process.env["PATH"],
       BROKER_CONFIG: join(folder, "broker.yaml"),
       BROKER_HOST: "127.0.0.1",

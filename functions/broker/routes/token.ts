@@ -76,9 +76,9 @@ async function issueOrRecord(
   audit: DecisionEvent,
 ): Promise<Issued> {
   const { ttlSeconds, minTtlSeconds } = request;
-  let mark: { release(): void } | undefined;
+  let mark: { release(): Promise<void> } | undefined;
   try {
-    mark = replayMark(principal, decision, address, config, replay);
+    mark = await replayMark(principal, decision, address, config, replay);
     const issued = await issuer.issue({
       decision,
       caller: principalName(principal),
@@ -89,7 +89,7 @@ async function issueOrRecord(
     log({ ...audit, ...issuedFacts(issued) });
     return issued;
   } catch (error) {
-    mark?.release();
+    await mark?.release();
     log({ ...audit, ...failureFacts(error) });
     throw error;
   }

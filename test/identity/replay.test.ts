@@ -1,0 +1,189 @@
+/** The two memories for uses of tokens: the same answers, whichever is asked, and what stands in the one that others can read. */
+
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ownThenShared, type ReplayStore, type TokenUse } from "../../shared/identity/replay.ts";
+import { memoryReplayStore } from "../../shared/identity/replay-memory.ts";
+import { redisReplayStore } from "../../shared/identity/replay-redis.ts";
+import { type SharedRedis, sharedRedis } from "../../shared/store/redis.ts";
+import { haveTools } from "../e2e/tools.ts";
+import { type RedisServer, startRedisServer } from "../store/redis-server.ts";
+
+const NOW = Date.parse("2026-11-25T00:00:00Z");
+const now = () => new Date(NOW);
+const use = (more: Partial<TokenUse> = {}): TokenUse => ({
+  issuer: "https://issuer.example.com",
+  tokenId: "canary-jti-1a2b3c",
+  expiresAt: NOW + 300_000,
+  purpose: "canary-purpose web/app",
+  most: 1,
+  ...more,
+});
+
+test("in memory a mark ends with its token, and a use that is given back after that harms no other", async () => {
+  let time = NOW;
+  const store = memoryReplayStore(() => new Date(time));
+  const first = await store.use(use());
+  time += 300_000;
+  const second = await store.use(use({ expiresAt: time + 1 }));
+  expect([typeof first, typeof second]).toEqual(["object", "object"]);
+  await (first as { giveBack(): Promise<void> }).giveBack();
+  expect(await store.use(use({ expiresAt: time + 1 }))).toBe("refused");
+});
+
+describe.skipIf(!haveTools(["redis-server"]))("in Redis", () => {
+  let server: RedisServer;
+  let redis: SharedRedis;
+  beforeAll(async () => {
+    // Exactly the rights that the documentation tells to give.
+    const documented = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8");
+    const [, user = ""] = /^ {4}ACL SETUSER (broker .*)$/m.exec(documented) ?? [];
+    expect(user).toContain(">PASSWORD");
+    server = await startRedisServer([`user ${user.replace("PASSWORD", "canary-password")}`]);
+    redis = sharedRedis({
+      settings: {
+        host: "127.0.0.1",
+        port: server.port,
+        tls: false,
+        username: "broker",
+        keyPrefix: "acr-token-broker",
+        whenUnavailable: "refuse",
+      },
+      password: "canary-password",
+      now,
+      onAvailability: (state) => {
+        throw new Error(JSON.stringify(state));
+      },
+      limitMs: 10_000,
+    });
+  });
+  afterAll(async () => {
+    redis.close();
+    await server.close();
+  });
+  const shared = (): ReplayStore => redisReplayStore(redis, { keyPrefix: "acr-token-broker" }, now, randomUUID);
+
+  test("any sequence of uses, and of uses given back, has the same answers as in memory", async () => {
+    const step = fc.oneof(
+      fc.record({
+        tokenId: fc.constantFrom("a", "b"),
+        purpose: fc.constantFrom("x", "y"),
+        most: fc.constantFrom<TokenUse["most"]>(1, 2, 3, "bound"),
+      }),
+      fc.record({ giveBack: fc.nat(20) }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+        await server.admin.flushall();
+        // Two instances share Redis: which of them is asked must not matter.
+        const sides = [[memoryReplayStore(now)], [shared(), shared()]];
+        const answers = await Promise.all(
+          sides.map(async (stores) => {
+            const taken: { giveBack(): Promise<void> }[] = [];
+            const said: string[] = [];
+            for (const [index, one] of steps.entries()) {
+              if ("giveBack" in one) {
+                await taken.splice(one.giveBack, 1)[0]?.giveBack();
+                continue;
+              }
+              const answer = await (stores[index % stores.length] as ReplayStore).use(use(one));
+              said.push(typeof answer === "string" ? answer : "used");
+              if (typeof answer === "object") taken.push(answer);
+            }
+            return said;
+          }),
+        );
+        expect(answers[1]).toEqual(answers[0]);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  test("of 50 uses at once of a token that is good for 3, 3 pass", async () => {
+    await server.admin.flushall();
+    const stores = [shared(), shared()];
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, (_, index) => (stores[index % 2] as ReplayStore).use(use({ most: 3 }))),
+    );
+    expect(answers.filter((answer) => answer !== "refused")).toHaveLength(3);
+  });
+
+  test("a mark lives as long as its token and 5 s, and using it again changes nothing in that", async () => {
+    await server.admin.flushall();
+    await shared().use(use({ most: 2 }));
+    const [before] = await server.dump();
+    expect(before?.livesMs).toBeGreaterThan(300_000);
+    expect(before?.livesMs).toBeLessThanOrEqual(305_000);
+    await shared().use(use({ most: 2, expiresAt: NOW + 3_600_000 }));
+    const [after] = await server.dump();
+    expect(after?.fields["uses"]).toBe("2");
+    expect(after?.livesMs).toBeLessThanOrEqual(before?.livesMs as number);
+  });
+
+  test("a mark that Redis lost and got again from another use is not ours to give back", async () => {
+    await server.admin.flushall();
+    const lost = (await shared().use(use())) as { giveBack(): Promise<void> };
+    await server.admin.flushall();
+    await shared().use(use());
+    await lost.giveBack();
+    expect(await shared().use(use())).toBe("refused");
+  });
+
+  test("nothing in it can be read: digests, numbers and ids of its own", async () => {
+    await server.admin.flushall();
+    await shared().use(use());
+    expect(await server.dump()).toEqual([
+      {
+        key: expect.stringMatching(/^acr-token-broker:replay:[\w-]{43}$/),
+        fields: {
+          purpose: expect.stringMatching(/^[\w-]{43}$/),
+          uses: "1",
+          id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+        },
+        livesMs: expect.any(Number),
+      },
+    ]);
+    // Nor by comparing: the same purpose looks otherwise for another token.
+    await shared().use(use({ tokenId: "another" }));
+    const [one, other] = await server.dump();
+    expect(one?.fields["purpose"]).not.toBe(other?.fields["purpose"]);
+  });
+});
+
+describe("this instance's memory and then the shared one", () => {
+  const answering = (answer: "refused" | "unavailable"): ReplayStore => ({ use: async () => answer });
+
+  test("refused by the shared one: this instance has not used it either", async () => {
+    const own = memoryReplayStore(now);
+    expect(await ownThenShared(own, answering("refused"), "memory").use(use())).toBe("refused");
+    expect(await own.use(use())).toBeTypeOf("object");
+  });
+
+  test("refused by this instance: the shared one is not asked", async () => {
+    const never: ReplayStore = {
+      use: () => {
+        throw new Error("asked");
+      },
+    };
+    const own = memoryReplayStore(now);
+    await own.use(use());
+    expect(await ownThenShared(own, never, "memory").use(use())).toBe("refused");
+  });
+
+  test("the shared one unavailable: memory goes on and remembers, refuse refuses and does not", async () => {
+    const own = memoryReplayStore(now);
+    expect(await ownThenShared(own, answering("unavailable"), "refuse").use(use())).toBe("unavailable");
+    expect(await ownThenShared(own, answering("unavailable"), "memory").use(use())).toBeTypeOf("object");
+    expect(await own.use(use())).toBe("refused");
+  });
+
+  test("given back: to both", async () => {
+    const [own, shared] = [memoryReplayStore(now), memoryReplayStore(now)];
+    const taken = await ownThenShared(own, shared, "memory").use(use());
+    await (taken as { giveBack(): Promise<void> }).giveBack();
+    expect(await own.use(use())).toBeTypeOf("object");
+    expect(await shared.use(use())).toBeTypeOf("object");
+  });
+});
