@@ -1,12 +1,16 @@
 /**
- * `npm run build`: dist/ is what `s deploy` uploads: one file that starts with `node server.cjs`, and the policy.
+ * `npm run build`: dist/ is what `s deploy` uploads: one file that starts with `node server.cjs`, and the policy, as it
+ * was written and compiled.
  * build/ is what stays here: the command line. CommonJS, since it starts some 10 ms earlier than the same as ESM.
  */
 
-import { chmodSync, copyFileSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, isAbsolute, join, relative } from "node:path";
 import { type BuildOptions, build } from "esbuild";
-import { ConfigError } from "./shared/config/config.ts";
+import packageJson from "./package.json" with { type: "json" };
+import { compile, type Source } from "./shared/config/compiled.ts";
+import { type BrokerConfig, ConfigError } from "./shared/config/config.ts";
 import { loadConfig } from "./shared/config/load.ts";
 
 const MAKING = "dist.making";
@@ -22,66 +26,72 @@ const BUNDLE = {
   keepNames: true,
 } satisfies BuildOptions;
 
+/** Which loader it is that compiles policies, and that a policy must have been compiled by to be used: shared/config/compiled.ts. */
+const loader = await loaderId();
+const define = { ACR_BROKER_LOADER: JSON.stringify(loader) };
+
 // First, so that `acr-broker check` is there to say what is wrong with a policy that stops the build further down.
 await build({
   ...BUNDLE,
+  define,
   entryPoints: ["cli/acr-broker.ts"],
   outfile: "build/acr-broker.cjs",
   banner: { js: "#!/usr/bin/env node" },
 });
 chmodSync("build/acr-broker.cjs", 0o755);
 
-/** The policy, checked before anything is replaced, and the files that it names: key sets, and a shadow policy with its own. */
 const policy = process.env["BROKER_CONFIG"] || "broker.yaml";
-const named = namedFiles(policy);
+const { config, sources } = checkedPolicy(policy, "broker.yaml");
+/** It is packed, and not compiled: what serves must not hang on it. */
+const shadow =
+  config.shadow === undefined ? [] : checkedPolicy(join(dirname(policy), config.shadow), config.shadow).sources;
 
 // Made beside dist/ and put in its place when whole: half a package must not be there to be uploaded.
 rmSync(MAKING, { recursive: true, force: true });
 mkdirSync(MAKING);
 await build({
   ...BUNDLE,
+  define,
   entryPoints: ["functions/broker/server.ts"],
   outfile: join(MAKING, "server.cjs"),
   legalComments: "linked",
 });
-copyFileSync(policy, join(MAKING, "broker.yaml"));
-for (const path of named) {
-  mkdirSync(join(MAKING, dirname(path)), { recursive: true });
-  copyFileSync(join(dirname(policy), path), join(MAKING, path));
+for (const { name, bytes } of [...sources, ...shadow]) {
+  mkdirSync(join(MAKING, dirname(name)), { recursive: true });
+  writeFileSync(join(MAKING, name), bytes);
 }
+writeFileSync(join(MAKING, "broker.compiled.json"), compile(config, sources, loader));
 rmSync("dist", { recursive: true, force: true });
 renameSync(MAKING, "dist");
 
-/** Relative to the policy; `withShadow`: also its shadow policy, whose own shadow counts for nothing. Ends the build with a policy's problems. */
-function namedFiles(policy: string, withShadow = true): string[] {
-  try {
-    const { issuers, redis, shadow } = loadConfig(policy);
-    const ca = redis?.tls ? redis.tls.ca : undefined;
-    const files = [
-      ...[...issuers.values()].flatMap((issuer) => {
-        if (issuer.provider === "alibaba") return [];
-        const field = (name: string) => `issuers.${issuer.name}.${name}`;
-        return [
-          ...(issuer.keys.from === "file" ? [besidePolicy(policy, issuer.keys.path, field("jwks_file"))] : []),
-          ...(issuer.ca === undefined ? [] : [besidePolicy(policy, issuer.ca.path, field("ca_file"))]),
-        ];
-      }),
-      ...(ca === undefined ? [] : [besidePolicy(policy, ca.path, "redis.ca_file")]),
-    ];
-    if (shadow === undefined || !withShadow) return files;
-    const second = besidePolicy(policy, shadow, "shadow");
-    const itsFiles = namedFiles(join(dirname(policy), second), false).map((path) => join(dirname(second), path));
-    return [...files, second, ...itsFiles];
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    process.stderr.write(`${error.message}\nnot built: ${policy} has to be mended first; dist/ is as it was\n`);
-    process.exit(1);
-  }
+/** The package's version, and the SHA-256 of the loader with all that it is made of: any change to it may be one of what a policy means. */
+async function loaderId(): Promise<string> {
+  const { outputFiles } = await build({ ...BUNDLE, entryPoints: ["shared/config/load.ts"], write: false });
+  const code = createHash("sha256");
+  for (const { contents } of outputFiles) code.update(contents);
+  return `${packageJson.version} ${code.digest("hex")}`;
 }
 
-function besidePolicy(policy: string, written: string, field: string): string {
-  const path = relative(".", written);
-  if (!path.startsWith("..") && !isAbsolute(written)) return path;
-  const message = `${field}: must lie beside or below the policy, to be in the package`;
-  throw new ConfigError([{ file: policy, line: 1, column: 1, message }]);
+/**
+ * The policy, checked before anything is replaced, and the files that it is made of, by their names in the package, where it
+ * is to be `packaged`. Ends the build with the policy's problems, where it has any.
+ */
+function checkedPolicy(file: string, packaged: string): { config: BrokerConfig; sources: Source[] } {
+  const sources: Source[] = [];
+  try {
+    const config = loadConfig(file, ({ name, bytes }) =>
+      sources.push({
+        name: sources.length === 0 ? packaged : isAbsolute(name) ? name : join(dirname(packaged), name),
+        bytes,
+      }),
+    );
+    const outside = sources.find(({ name }) => isAbsolute(name) || relative(".", name).startsWith(".."));
+    if (outside === undefined) return { config, sources };
+    const message = `${outside.name}: must lie beside or below the policy, to be in the package`;
+    throw new ConfigError([{ file: policy, line: 1, column: 1, message }]);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\nnot built: ${file} has to be mended first; dist/ is as it was\n`);
+    process.exit(1);
+  }
 }

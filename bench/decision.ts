@@ -6,6 +6,7 @@
 import { decide } from "../shared/policy/decision.ts";
 import type { Grant, Policy, Principal } from "../shared/policy/grant.ts";
 import type { Scope } from "../shared/policy/scope.ts";
+import { type Spread, spread } from "./spread.ts";
 
 const SIZES = [50, 500, 5_000, 50_000];
 const ROUNDS = 25;
@@ -14,7 +15,7 @@ const DECISIONS = 2_000;
 export interface DecisionResult {
   readonly grants: number;
   readonly outcome: "allow" | "deny";
-  readonly microseconds: { readonly median: number; readonly p10: number; readonly p90: number };
+  readonly microseconds: Spread;
   readonly ratioTo50: number;
 }
 
@@ -69,14 +70,12 @@ export function benchDecision(): DecisionResult[] {
   });
   for (const { policy, outcome } of cases) round(policy, outcome); // makes the index, warms the code
   for (let count = 0; count < ROUNDS; count++) for (const one of cases) one.times.push(round(one.policy, one.outcome));
-  const at = (times: readonly number[], share: number) =>
-    [...times].sort((a, b) => a - b)[Math.floor(times.length * share)] as number;
   const floor = (outcome: string) =>
-    at(cases.find((one) => one.size === 50 && one.outcome === outcome)?.times ?? [], 0.5);
+    spread(cases.find((one) => one.size === 50 && one.outcome === outcome)?.times ?? []).median;
   return cases.map(({ size, outcome, times }) => ({
     grants: size,
     outcome,
-    microseconds: { median: at(times, 0.5), p10: at(times, 0.1), p90: at(times, 0.9) },
-    ratioTo50: at(times, 0.5) / floor(outcome),
+    microseconds: spread(times),
+    ratioTo50: spread(times).median / floor(outcome),
   }));
 }

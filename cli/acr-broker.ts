@@ -3,6 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import packageJson from "../package.json" with { type: "json" };
+import { LOADER } from "../shared/config/compiled.ts";
 import { EXIT } from "./command.ts";
 import { runCommandLine } from "./command-line.ts";
 import { hideSecrets } from "./secrets.ts";
@@ -26,6 +27,8 @@ runCommandLine(process.argv.slice(2), packageJson.version, {
   readStandardInput: () => readFileSync(0, "utf8"),
   now: () => new Date(),
   random: randomBytes,
+  userId: process.getuid?.(),
+  loader: LOADER,
 }).then(
   (code) => {
     process.exitCode = code;

@@ -22,6 +22,10 @@ export interface Terminal {
   readonly now: () => Date;
   /** That many bytes of a cryptographic source. */
   readonly random: (bytes: number) => Uint8Array;
+  /** The user's number, where the system has one; Windows has none. */
+  readonly userId?: number | undefined;
+  /** Which loader of policies this is, where it is built (shared/config/compiled.ts). */
+  readonly loader?: string | undefined;
 }
 
 export interface Option {

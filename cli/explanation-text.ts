@@ -3,7 +3,7 @@
 import type { Claims } from "../shared/policy/condition.ts";
 import type { Explanation, GrantExplanation } from "../shared/policy/explain.ts";
 import { describeActual, describeDemand, subjectOf } from "../shared/policy/explanation.ts";
-import { operatorView } from "../shared/policy/explanation-view.ts";
+import { credentialView } from "../shared/policy/explanation-view.ts";
 import { formatScope } from "../shared/policy/scope.ts";
 import { instantiate } from "../shared/policy/scope-template.ts";
 import { colours } from "./colours.ts";
@@ -74,7 +74,7 @@ function grantLines(one: GrantExplanation, claims: Claims, isColoured: boolean):
 }
 
 function credentialLines(explanation: Explanation): string[] {
-  const { role_arn: role, lifetime, session_policy: sent } = operatorView(explanation);
+  const { role_arn: role, lifetime, session_policy: sent } = credentialView(explanation);
   if (role === undefined || lifetime === undefined) return [];
   const length =
     sent === undefined ? [] : ["", `session policy, ${sent.characters} of ${sent.most_characters} characters:`];
@@ -87,13 +87,16 @@ function credentialLines(explanation: Explanation): string[] {
 }
 
 function otherLines({ grants, registry }: Explanation, main: readonly GrantExplanation[], file: string): string[] {
-  const others = grants.filter((one) => !main.includes(one)).sort((a, b) => rank(b) - rank(a));
+  const others = grants
+    .filter((one) => !main.includes(one))
+    .map((one) => ({ one, rank: rank(one) }))
+    .sort((a, b) => b.rank - a.rank);
   if (others.length === 0) return [];
   const left = others.length - MOST_OTHERS;
   return [
     "",
     main.length === 0 ? "grants of this caller's kind:" : "other grants of this caller's kind:",
-    ...others.slice(0, MOST_OTHERS).map((one) => `  ${place(one.grant, file)}: ${inShort(one, registry)}`),
+    ...others.slice(0, MOST_OTHERS).map(({ one }) => `  ${place(one.grant, file)}: ${inShort(one, registry)}`),
     ...(left > 0 ? [`  and ${plural(left, "more grant")}; --json has all`] : []),
   ];
 }

@@ -102,3 +102,17 @@ test("only server.ts and acr-broker.ts reach for the clock, the environment, the
   );
   expect(reaching).toEqual(["functions/broker/server.ts", "cli/acr-broker.ts"]);
 });
+
+test.each(["functions/broker/server.ts", "cli/acr-broker.ts", "cli/commands/explain.ts"])(
+  "%s loads neither the YAML reader nor the schema before it needs them",
+  (start) => {
+    const loaded = new Set([start]);
+    for (const file of loaded) {
+      if (!file.endsWith(".ts")) continue;
+      for (const { from, type } of imports(file)) if (!type) loaded.add(from);
+    }
+    expect(loaded.size).toBeGreaterThan(5);
+    const dear = ["load", "document", "check", "schema"].map((name) => `shared/config/${name}.ts`);
+    expect(dear.filter((file) => loaded.has(file))).toEqual([]);
+  },
+);

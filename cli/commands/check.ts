@@ -5,11 +5,11 @@ import packageJson from "../../package.json" with { type: "json" };
 import { type BrokerConfig, ConfigError } from "../../shared/config/config.ts";
 import { readYaml, type YamlDocument } from "../../shared/config/document.ts";
 import { type Finding, lintFindings } from "../../shared/config/lint-findings.ts";
-import { loadConfig } from "../../shared/config/load.ts";
 import { colours } from "../colours.ts";
 import { command, EXIT, type Terminal, UsageError } from "../command.ts";
 import { findingsSarif, findingsText } from "../findings.ts";
 import { plural } from "../plural.ts";
+import { readPolicy } from "../policy-cache.ts";
 import { CONFIG_OPTION, policyFile } from "../policy-file.ts";
 
 const FORMATS = ["text", "json", "sarif"] as const;
@@ -32,12 +32,12 @@ Exit codes: 0 the broker would start on it; 1 it would not, or there is an error
   },
   mostPositionals: 1,
   examples: ["acr-broker check", "acr-broker check broker.yaml --format sarif > broker.sarif"],
-  run({ options, positionals: [named] }, terminal) {
+  async run({ options, positionals: [named] }, terminal) {
     if (named !== undefined && options.config !== undefined) {
       throw new UsageError("check takes FILE or --config FILE, not both");
     }
     const file = policyFile(named ?? options.config, terminal);
-    const report = inspect(file, terminal.now());
+    const report = await inspect(file, terminal);
     terminal.out(written(report, formatOf(options), terminal));
     const fails = (finding: Finding) =>
       finding.severity === "error" || (options.strict === true && finding.severity === "warning");
@@ -52,16 +52,16 @@ interface Report {
   readonly findings: readonly Finding[];
 }
 
-function inspect(file: string, now: Date): Report {
+async function inspect(file: string, terminal: Terminal): Promise<Report> {
   try {
-    const config = loadConfig(file);
+    const config = await readPolicy(file, terminal, "checked");
     // Read a second time only where there is something to point at.
     let document: YamlDocument | undefined;
     const position: YamlDocument["position"] = (path, part) => {
       document ??= readYaml(readFileSync(file, "utf8"));
       return document.position(path, part);
     };
-    return { file, config, findings: lintFindings({ config, file, position, now }) };
+    return { file, config, findings: lintFindings({ config, file, position, now: terminal.now() }) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     return { file, findings: error.problems.map((problem) => ({ rule: "config", severity: "error", ...problem })) };

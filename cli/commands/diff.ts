@@ -1,10 +1,10 @@
 /** `acr-broker diff`: who gains and who loses what between two policies. */
 
 import type { BrokerConfig } from "../../shared/config/config.ts";
-import { loadConfig } from "../../shared/config/load.ts";
 import { colours } from "../colours.ts";
 import { command, EXIT, type Terminal, UsageError } from "../command.ts";
 import { plural } from "../plural.ts";
+import { readPolicy } from "../policy-cache.ts";
 import { type Change, type Direction, together } from "../policy-diff/change.ts";
 import { denialChanges, grantChanges } from "../policy-diff/grants.ts";
 import { surroundingChanges } from "../policy-diff/surroundings.ts";
@@ -21,10 +21,10 @@ Exit codes: 0 no difference in rights; 1 a difference; 2 no answer (wrong usage,
   options: { json: JSON_OPTION },
   mostPositionals: 2,
   examples: ["acr-broker diff broker.old.yaml broker.yaml"],
-  run({ options, positionals: [old, now] }, terminal) {
+  async run({ options, positionals: [old, now] }, terminal) {
     if (old === undefined || now === undefined) throw new UsageError("diff takes two policies: OLD NEW");
     const files: Files = { old: policyFile(old, terminal), now: policyFile(now, terminal) };
-    const [before, after] = [loadConfig(files.old), loadConfig(files.now)];
+    const [before, after] = [await readPolicy(files.old, terminal), await readPolicy(files.now, terminal)];
     const changes = policyChanges(before, after);
     terminal.out(
       options.json === true

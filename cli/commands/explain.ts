@@ -1,12 +1,12 @@
 /** `acr-broker explain`: what a broker of this policy would decide for these claims, and why; without a broker, without a token. */
 
 import { normalAddress } from "../../shared/address.ts";
-import { loadConfig } from "../../shared/config/load.ts";
 import { dateTime } from "../../shared/config/values.ts";
 import { operatorView } from "../../shared/policy/explanation-view.ts";
 import { readClaims } from "../claims.ts";
 import { command, EXIT, UsageError } from "../command.ts";
 import { explanationText } from "../explanation-text.ts";
+import { readPolicy } from "../policy-cache.ts";
 import { CONFIG_OPTION, JSON_OPTION, policyFile } from "../policy-file.ts";
 import { answer, type Misnomer, principalOf, requestOf } from "../question.ts";
 
@@ -40,7 +40,7 @@ or the claims cannot be used).`,
     "acr-broker explain --claims claims.json --scope repository:web/app:pull,push",
     "acr-broker explain --claims - --issuer github --grant web-main --json < claims.json",
   ],
-  run({ options }, terminal) {
+  async run({ options }, terminal) {
     const { claims, issuer, "api-key": apiKey, grant, registry } = options;
     if (claims === undefined && apiKey === undefined) throw new UsageError("--claims FILE is missing: who is asking?");
     if (apiKey !== undefined && (claims ?? issuer) !== undefined) {
@@ -50,7 +50,7 @@ or the claims cannot be used).`,
     const read = claims === undefined ? undefined : readClaims(claims, terminal);
     const scope = options.scope?.flatMap((text) => text.split(" ")).filter((text) => text !== "");
     const file = policyFile(options.config, terminal);
-    const config = loadConfig(file);
+    const config = await readPolicy(file, terminal);
     const asked = { address: checkedAddress(options.address), time: checkedTime(options.time) ?? terminal.now() };
     const principal = named(principalOf({ claims: read, issuer, apiKey, ...asked }, config));
     const explanation = answer(principal, named(requestOf({ scope, grant, registry }, config)), config);

@@ -3,12 +3,12 @@
 import { readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { BrokerConfig } from "../../shared/config/config.ts";
-import { loadConfig } from "../../shared/config/load.ts";
 import { operatorView } from "../../shared/policy/explanation-view.ts";
 import { colours } from "../colours.ts";
 import { command, EXIT, type Terminal, UsageError } from "../command.ts";
 import { grantsText } from "../explanation-text.ts";
 import { plural } from "../plural.ts";
+import { readPolicy } from "../policy-cache.ts";
 import { CONFIG_OPTION, JSON_OPTION, policyFile } from "../policy-file.ts";
 import { loadPolicyTests } from "../policy-test/load.ts";
 import { type CaseResult, runCase } from "../policy-test/run.ts";
@@ -27,9 +27,9 @@ used).`,
   options: { config: CONFIG_OPTION, json: JSON_OPTION },
   mostPositionals: Number.POSITIVE_INFINITY,
   examples: ["acr-broker test", "acr-broker test broker.test.yaml --config broker.yaml"],
-  run({ options, positionals }, terminal) {
+  async run({ options, positionals }, terminal) {
     const file = policyFile(options.config, terminal);
-    const config = loadConfig(file);
+    const config = await readPolicy(file, terminal);
     const files = positionals.length > 0 ? positionals : testsBeside(file);
     const results = loadPolicyTests(files, config).map((loaded) => runCase(loaded, config));
     const untested = neverAllowing(results, config);

@@ -4,14 +4,14 @@ import { randomUUID } from "node:crypto";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import { request } from "node:https";
 import type { AddressInfo } from "node:net";
-import { dirname, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { getRequestListener } from "@hono/node-server";
 import { getConnInfo } from "@hono/node-server/conninfo";
 import packageJson from "../../package.json" with { type: "json" };
 import { jsonLog, type Log } from "../../shared/audit/log.ts";
+import { LOADER, readCompiled } from "../../shared/config/compiled.ts";
 import { type BrokerConfig, ConfigError } from "../../shared/config/config.ts";
-import { loadConfig } from "../../shared/config/load.ts";
 import { broker } from "./app.ts";
 import { withoutUse } from "./client-address.ts";
 import { missingPassword } from "./replay-store.ts";
@@ -20,12 +20,12 @@ import { fetchTrusting } from "./trusting-fetch.ts";
 /** For requests under way when the process is told to stop; longer than any may take upstream. */
 const LONGEST_DRAIN_MS = 12_000;
 
-function main(): void {
+async function main(): Promise<void> {
   const { env: environment } = process;
   // The vendor's HTTP client prints headers, keys among them, where DEBUG says so.
   delete environment["DEBUG"];
   const file = environment["BROKER_CONFIG"] || "./broker.yaml";
-  const config = readConfig(file);
+  const config = await readConfig(file);
   if (config === undefined) return;
   const missing = missingPassword(config, environment);
   if (missing !== undefined) {
@@ -56,7 +56,7 @@ function main(): void {
       log,
       onKeysExpired: () => stop("the function role's keys have expired", 1),
     },
-    readShadow(file, config, log),
+    await readShadow(file, config, log),
   );
 
   const server = createServer(
@@ -108,9 +108,12 @@ function fail(why: string): void {
   process.exitCode = 1;
 }
 
-function readConfig(file: string): BrokerConfig | undefined {
+/** As the build compiled it, where it did so of these very files; only beside this code, whose writers need no such way in. */
+async function readConfig(file: string): Promise<BrokerConfig | undefined> {
   try {
-    return loadConfig(file);
+    const compiled = LOADER && readCompiled(join(__dirname, "broker.compiled.json"), file, LOADER);
+    // Loaded only then: the YAML reader and the schema cost a good part of a start.
+    return compiled || (await import("../../shared/config/load.ts")).loadConfig(file);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${error.message}\nacr-token-broker: not started: ${file} has to be mended first\n`);
@@ -120,10 +123,10 @@ function readConfig(file: string): BrokerConfig | undefined {
 }
 
 /** The policy that is asked beside; one that cannot be used is a warning, since it must not hurt what serves. */
-function readShadow(file: string, { shadow }: BrokerConfig, log: Log): BrokerConfig | undefined {
+async function readShadow(file: string, { shadow }: BrokerConfig, log: Log): Promise<BrokerConfig | undefined> {
   if (shadow === undefined) return undefined;
   try {
-    return loadConfig(resolve(dirname(file), shadow));
+    return (await import("../../shared/config/load.ts")).loadConfig(resolve(dirname(file), shadow));
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const [first = ""] = error.message.split("\n");

@@ -36,6 +36,7 @@ export function shapeProblems(document: YamlDocument, schema: z.ZodMiniType = Co
 
 /** Leaves out each value that one of `problems` is about, and each issuer of no known provider: the rest of it was not looked at. */
 export function soundParts(data: unknown, problems: readonly Problem[]): Sound<ConfigFile> {
+  if (problems.length === 0) return data as Sound<ConfigFile>;
   const sound = structuredClone(data);
   for (const { path: wrong } of problems) {
     const path = wrong[0] === "issuers" && wrong[2] === "provider" ? wrong.slice(0, 2) : wrong;
@@ -124,15 +125,15 @@ export function crossProblems(config: Sound<ConfigFile>): Problem[] {
 
   /** Refuses a name that the named section does not have. */
   const resolve = (path: Path, section: "issuers" | "api_keys" | "registries", target: string | undefined) => {
-    const known = Object.keys(config[section] ?? {});
-    if (target === undefined || known.includes(target)) return;
-    refuse(path, "value", `${quote(target)} is not in ${section}; ${suggestion(target, known)}`);
+    const known = config[section] ?? {};
+    if (target === undefined || Object.hasOwn(known, target)) return;
+    refuse(path, "value", `${quote(target)} is not in ${section}; ${suggestion(target, Object.keys(known))}`);
   };
   /** A variable must be a claim that the grant's callers have, and in a namespace none that they choose. */
   const variableProblem = (path: Path, grant: { issuer?: string | undefined }, text: string) => {
     const parsed = isScopeTemplate(text) ? parseScopeTemplate(text) : undefined;
     if (parsed === undefined || "problem" in parsed) return;
-    const provider = issuers.find(([name]) => name === grant.issuer)?.[1]?.provider;
+    const provider = issuerOf(config, grant.issuer)?.provider;
     if (grant.issuer === undefined)
       refuse(path, "value", "has a variable, and the holder of an API key has no claims; write it out");
     const { namespace } = variablesOf(parsed.template);
@@ -225,6 +226,11 @@ export function crossProblems(config: Sound<ConfigFile>): Problem[] {
     }
   }
   return problems;
+}
+
+/** By the name in a grant or denial; undefined where there is none of it. */
+export function issuerOf({ issuers = {} }: Sound<ConfigFile>, name: string | undefined) {
+  return name !== undefined && Object.hasOwn(issuers, name) ? issuers[name] : undefined;
 }
 
 /** `grants.web-main.allow[0]` */

@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import { judgementOf, PROVIDERS } from "../identity/providers.ts";
 import type { Condition } from "../policy/condition.ts";
 import type { Denial, Grant } from "../policy/grant.ts";
@@ -12,6 +12,7 @@ import { isScopeTemplate, parseScopeTemplate, type ScopeTemplate } from "../poli
 import { readCertificates } from "./ca-file.ts";
 import { crossProblems, type Problem, pathText, type Sound, shapeProblems, soundParts } from "./check.ts";
 import { claimRules } from "./claim-findings.ts";
+import type { Source } from "./compiled.ts";
 import {
   type AlibabaEndpoints,
   type BrokerConfig,
@@ -52,16 +53,25 @@ interface Pinned {
   redisCa?: PrivateCa;
 }
 
-/** Reads and checks the file. Throws ConfigError, also where it cannot be read. */
-export function loadConfig(path: string): BrokerConfig {
+/**
+ * Reads and checks the file. `onRead` is told of each file that the configuration is made of, by its name relative to the
+ * policy's folder. Throws ConfigError, also where it cannot be read.
+ */
+export function loadConfig(path: string, onRead?: (source: Source) => void): BrokerConfig {
+  const readFile = (name: string) => {
+    const bytes = readFileSync(resolve(dirname(path), name));
+    onRead?.({ name, bytes });
+    // Bytes that are no UTF-8 would otherwise be replaced without a word.
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  };
   let text: string;
   try {
-    text = readText(path);
+    text = readFile(basename(path));
   } catch (error) {
     const message = `cannot be read (${reason(error)}); name another file with BROKER_CONFIG, or --config of acr-broker`;
     throw new ConfigError([{ file: path, line: 1, column: 1, message }]);
   }
-  return parseConfig(text, { file: path, readFile: (name) => readText(resolve(dirname(path), name)) });
+  return parseConfig(text, { file: path, readFile });
 }
 
 /**
@@ -376,11 +386,6 @@ function readKeySet(text: string): KeySet | string {
   return { keys };
 }
 
-function readText(path: string): string {
-  // Bytes that are no UTF-8 would otherwise be replaced without a word.
-  return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
-}
-
 function reason(error: unknown): string {
   return (error as NodeJS.ErrnoException).code ?? "not readable";
 }
@@ -462,6 +467,8 @@ function sortedKeys(_key: string, value: unknown): unknown {
 
 function deepFreeze<T>(value: T): T {
   if (typeof value !== "object" || value === null) return value;
-  for (const part of value instanceof Map ? value.values() : Object.values(value)) deepFreeze(part);
+  if (value instanceof Map) for (const part of value.values()) deepFreeze(part);
+  // A hundred thousand objects of a large policy: without a list of keys or values for each.
+  else for (const key in value) deepFreeze(value[key]);
   return Object.freeze(value);
 }

@@ -5,7 +5,7 @@
 
 import { judgementOf } from "../identity/providers.ts";
 import { quote } from "../policy/scope.ts";
-import type { Problem, Sound } from "./check.ts";
+import { issuerOf, type Problem, type Sound } from "./check.ts";
 import type { OidcProvider } from "./config.ts";
 import type { Path } from "./document.ts";
 import { numberHint } from "./ids.ts";
@@ -14,8 +14,8 @@ import type { ConfigFile } from "./schema.ts";
 type Conditions = NonNullable<NonNullable<NonNullable<Sound<ConfigFile>["grants"]>[string]>["when"]>;
 
 export function slipProblems(config: Sound<ConfigFile>): Problem[] {
-  const providerOf = (issuer: string | undefined) =>
-    Object.entries(config.issuers ?? {}).find(([name]) => name === issuer)?.[1]?.provider;
+  const providerOf = (issuer: string | undefined) => issuerOf(config, issuer)?.provider;
+  const instances = new Set(Object.values(config.registries ?? {}).map((registry) => registry?.instance_id));
   const grants = Object.entries(config.grants ?? {});
   const denials = Object.entries(config.denials ?? {});
   return [
@@ -28,9 +28,9 @@ export function slipProblems(config: Sound<ConfigFile>): Problem[] {
     ...denials.flatMap(([name, denial]) =>
       evadable(["denials", name, "when"], denial?.when, providerOf(denial?.issuer)),
     ),
-    ...grants.flatMap(([name, grant]) => instancesForNamespaces(["grants", name, "allow"], grant?.allow, config)),
-    ...denials.flatMap(([name, denial]) => instancesForNamespaces(["denials", name, "deny"], denial?.deny, config)),
-    ...instancesForNamespaces(["ceiling"], config.ceiling, config),
+    ...grants.flatMap(([name, grant]) => instancesForNamespaces(["grants", name, "allow"], grant?.allow, instances)),
+    ...denials.flatMap(([name, denial]) => instancesForNamespaces(["denials", name, "deny"], denial?.deny, instances)),
+    ...instancesForNamespaces(["ceiling"], config.ceiling, instances),
     ...grants.flatMap(([name, grant]) => createsWithoutPush(["grants", name], grant)),
   ];
 }
@@ -93,12 +93,11 @@ function places(condition: Conditions[string]): [Path, string][] {
 function instancesForNamespaces(
   path: Path,
   scopes: readonly (string | undefined)[] | undefined,
-  config: Sound<ConfigFile>,
+  instances: ReadonlySet<string | undefined>,
 ): Problem[] {
-  const instances = Object.values(config.registries ?? {}).map((registry) => registry?.instance_id);
   return (scopes ?? []).flatMap((text, index) => {
     const namespace = /^repository:([^/]+)\//.exec(text ?? "")?.[1];
-    if (namespace === undefined || !instances.includes(namespace)) return [];
+    if (namespace === undefined || !instances.has(namespace)) return [];
     const message = `has the instance ${namespace} where the namespace stands; write repository:<namespace>/<repository>:…, the registry is named beside it`;
     return [problem([...path, index], message)];
   });

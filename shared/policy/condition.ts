@@ -30,7 +30,11 @@ export type ClaimValue =
 
 /** Whether the condition holds. An absent or unusable claim satisfies none that is written. */
 export function holds(condition: Condition, claims: Claims): boolean {
-  const value = claimValue(claims, condition.claim);
+  return holdsFor(condition, claimValue(claims, condition.claim));
+}
+
+/** Whether it holds for this value of its claim. */
+export function holdsFor(condition: Condition, value: ClaimValue): boolean {
   switch (condition.kind) {
     case "exact":
       return value.kind === "value" && value.text === condition.value;

@@ -5,7 +5,7 @@
 
 import { type Claims, type ClaimValue, type Condition, claimValue, fails, holds } from "./condition.ts";
 import { type Denial, type Grant, LONGEST_LIFETIME_SECONDS, type Policy, type Principal } from "./grant.ts";
-import { type GrantIndex, grantIndex } from "./grant-index.ts";
+import { type GrantIndex, grantIndex, isHolder } from "./grant-index.ts";
 import { actualOf, keeps, type Limit } from "./limit.ts";
 import { type Action, canonicalScopes, covers, overlaps, type Scope } from "./scope.ts";
 import { instantiate } from "./scope-template.ts";
@@ -61,13 +61,18 @@ export interface NearMiss {
   readonly held: number;
 }
 
-/** Decides one request. Never throws; an empty request is denied. */
-export function decide(principal: Principal, request: RightsRequest, policy: Policy): Decision {
+/** Decides one request. Never throws; an empty request is denied. `find` finds the grants that can matter; the answer is the same with either. */
+export function decide(
+  principal: Principal,
+  request: RightsRequest,
+  policy: Policy,
+  find: (grants: readonly Grant[]) => GrantIndex = grantIndex,
+): Decision {
   const registry = "grant" in request ? request.grant.registry : request.registry;
   const scopes = scopesOf(request, principal.claims);
   if (scopes.length === 0) return deny({ kind: "nothing_requested" });
 
-  const index = grantIndex("grant" in request ? [request.grant] : policy.grants);
+  const index = find("grant" in request ? [request.grant] : policy.grants);
   if (index.isStranger(principal, registry)) return deny({ kind: "stranger" });
 
   const matching = index
@@ -138,13 +143,6 @@ function overrule(
     if (!scope.actions.every(isWithin)) return { kind: "ceiling", scope };
   }
   return undefined;
-}
-
-/** Whether the grant speaks of callers vouched for by this principal's source; its conditions are another matter. */
-export function isHolder(principal: Principal, grant: Grant): boolean {
-  return "issuer" in principal.source
-    ? "issuer" in grant.holder && grant.holder.issuer === principal.source.issuer
-    : "apiKeys" in grant.holder && grant.holder.apiKeys.includes(principal.source.apiKey);
 }
 
 interface Cover {

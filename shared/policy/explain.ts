@@ -4,11 +4,11 @@
  * Pure.
  */
 
-import { type ClaimValue, type Condition, claimValue, holds } from "./condition.ts";
-import { type Decision, decide, grantFor, isHolder, type NearMiss, type RightsRequest, scopesOf } from "./decision.ts";
+import { type ClaimValue, type Condition, claimValue, holdsFor } from "./condition.ts";
+import { type Decision, decide, grantFor, type NearMiss, type RightsRequest, scopesOf } from "./decision.ts";
 import { explainDenial } from "./explanation.ts";
 import type { Grant, Policy, Principal } from "./grant.ts";
-import { grantIndex } from "./grant-index.ts";
+import { grantIndex, grantScan, isHolder } from "./grant-index.ts";
 import { actualOf, keeps, type Limit } from "./limit.ts";
 import { covers, type Scope } from "./scope.ts";
 import type { RegistryLocation } from "./session-policy.ts";
@@ -72,19 +72,21 @@ export interface Question extends LifetimeWish {
 
 /** Never throws but for a defect, as `termsOf` does. */
 export function explain(question: Question): Explanation {
-  const { principal, caller, request, policy, location } = question;
+  const { principal, caller, request, policy, mostGrants, location } = question;
   const registry = "grant" in request ? request.grant.registry : request.registry;
   const scopes = scopesOf(request, principal.claims);
-  const decision = decide(principal, request, policy);
+  // Where each grant is gone through in any case, once more costs little.
+  const decision = decide(principal, request, policy, mostGrants === undefined ? grantScan : grantIndex);
   const considered = grantsToExplain(question, registry, scopes)
     .filter((grant) => isHolder(principal, grant))
     .map((grant) => grantFor(grant, principal.claims));
+  const claimOf = onceEach((claim) => claimValue(principal.claims, claim));
   const shared = {
     principal,
     registry,
     scopes,
     decision,
-    grants: considered.map((grant) => explainGrant(grant, principal, { registry, scopes, decision })),
+    grants: considered.map((grant) => explainGrant(grant, principal, claimOf, { registry, scopes, decision })),
   };
   if (decision.outcome === "deny") {
     const { reason } = decision;
@@ -124,13 +126,13 @@ function grantsToExplain(
 function explainGrant(
   grant: Grant,
   principal: Principal,
+  claimOf: (claim: string) => ClaimValue,
   { registry, scopes, decision }: Pick<Explanation, "registry" | "scopes" | "decision">,
 ): GrantExplanation {
-  const conditions = grant.when.map((condition) => ({
-    condition,
-    holds: holds(condition, principal.claims),
-    actual: claimValue(principal.claims, condition.claim),
-  }));
+  const conditions = grant.when.map((condition) => {
+    const actual = claimOf(condition.claim);
+    return { condition, holds: holdsFor(condition, actual), actual };
+  });
   const limits = (grant.limits ?? []).map((limit) => ({
     limit,
     keeps: keeps(limit, principal),
@@ -147,5 +149,15 @@ function explainGrant(
       const actions = scope.actions.filter((action) => grant.allow.some((pattern) => covers(pattern, scope, action)));
       return actions.length === 0 ? [] : [{ ...scope, actions }];
     }),
+  };
+}
+
+/** Thousands of grants ask for the same few claims. */
+function onceEach<T>(find: (name: string) => T): (name: string) => T {
+  const found = new Map<string, T>();
+  return (name) => {
+    const known = found.get(name) ?? find(name);
+    found.set(name, known);
+    return known;
   };
 }

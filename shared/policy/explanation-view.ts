@@ -14,7 +14,7 @@ import { formatScope } from "./scope.ts";
 import { instantiate } from "./scope-template.ts";
 import { LONGEST_SESSION_POLICY } from "./session-policy.ts";
 
-export interface ExplanationJson {
+export interface ExplanationJson extends CredentialJson {
   readonly outcome: "allow" | "deny";
   /** What the token route would refuse with; absent where it would issue. An allowed request may still be too large. */
   readonly code?: "access_denied" | "invalid_request" | "policy_too_large";
@@ -29,7 +29,10 @@ export interface ExplanationJson {
   /** What overrules the grants. */
   readonly denial?: { readonly name: string; readonly line: number };
   readonly grants: readonly GrantJson[];
-  /** From here on: of an allowed request. */
+}
+
+/** Of an allowed request. */
+export interface CredentialJson {
   readonly role_arn?: string;
   readonly lifetime?: { readonly seconds: number; readonly max_ttl: number };
   readonly session_policy?: SessionPolicyJson;
@@ -132,7 +135,7 @@ interface Disclosure {
 }
 
 function view(explanation: Explanation, disclosure: Disclosure): ExplanationJson {
-  const { principal, registry, scopes, decision, refusal, nearest, terms } = explanation;
+  const { principal, registry, scopes, decision, refusal, nearest } = explanation;
   const { source, subject } = principal;
   return {
     outcome: decision.outcome,
@@ -147,13 +150,17 @@ function view(explanation: Explanation, disclosure: Disclosure): ExplanationJson
       ...grantJson(one, (condition) => disclosure.expected(one, condition)),
       ...(disclosure.variables(one) ? variablesJson(one, principal.claims) : {}),
     })),
-    ...(decision.outcome === "allow" && terms !== undefined
-      ? {
-          role_arn: decision.rights.roleArn,
-          lifetime: { seconds: terms.lifetimeSeconds, max_ttl: decision.maxTtlSeconds },
-          ...sessionPolicyJson(terms),
-        }
-      : {}),
+    ...credentialView(explanation),
+  };
+}
+
+/** What would be asked of the cloud; nothing where the request is denied. */
+export function credentialView({ decision, terms }: Explanation): CredentialJson {
+  if (decision.outcome === "deny" || terms === undefined) return {};
+  return {
+    role_arn: decision.rights.roleArn,
+    lifetime: { seconds: terms.lifetimeSeconds, max_ttl: decision.maxTtlSeconds },
+    ...sessionPolicyJson(terms),
   };
 }
 

@@ -3,7 +3,7 @@
  * among fifty does. Only ever leaves out what cannot match: `decide` still checks each condition of what it is given.
  */
 
-import { type Claims, claimValue } from "./condition.ts";
+import { type Claims, type Condition, claimValue } from "./condition.ts";
 import type { Grant, Principal } from "./grant.ts";
 
 export interface GrantIndex {
@@ -51,6 +51,17 @@ export function grantIndex(grants: readonly Grant[]): GrantIndex {
   return index;
 }
 
+/** For a single question: goes through all of the grants, which costs less than to make what many questions are answered with. */
+export function grantScan(grants: readonly Grant[]): GrantIndex {
+  const possible = (principal: Principal, registry: string) =>
+    grants.filter((grant) => grant.registry === registry && isHolder(principal, grant));
+  return {
+    isStranger: (principal, registry) => possible(principal, registry).length === 0,
+    possible,
+    giving: possible,
+  };
+}
+
 /** Grants of one source in one registry; what is found by is made when it is first needed. */
 interface Group {
   readonly grants: Grant[];
@@ -65,50 +76,63 @@ interface ByClaim {
   readonly rest: readonly Grant[];
 }
 
+/** Whether the grant speaks of callers vouched for by this principal's source; its conditions are another matter. */
+export function isHolder(principal: Principal, grant: Grant): boolean {
+  return "issuer" in principal.source
+    ? "issuer" in grant.holder && grant.holder.issuer === principal.source.issuer
+    : "apiKeys" in grant.holder && grant.holder.apiKeys.includes(principal.source.apiKey);
+}
+
 function sourcesOf({ holder }: Grant): Principal["source"][] {
   return "issuer" in holder ? [holder] : holder.apiKeys.map((apiKey) => ({ apiKey }));
 }
 
 function groupKey(source: Principal["source"], registry: string): string {
-  return JSON.stringify([source, registry]);
+  // No name of either has a space in it.
+  return "issuer" in source ? `issuer ${source.issuer} ${registry}` : `key ${source.apiKey} ${registry}`;
 }
 
 /** Each grant stands under the claim, of those it wants exact values of, that tells most grants apart. */
 function byMostTellingClaim(grants: readonly Grant[]): ByClaim {
   const seen = new Map<string, Set<string>>();
-  for (const grant of grants) {
-    for (const [claim, values] of exactValues(grant)) {
-      const known = seen.get(claim) ?? new Set();
-      for (const value of values) known.add(value);
-      seen.set(claim, known);
+  for (const { when } of grants) {
+    for (const condition of when) {
+      const values = exactValues(condition);
+      if (values.length === 0) continue;
+      const known = seen.get(condition.claim);
+      if (known === undefined) seen.set(condition.claim, new Set(values));
+      else for (const value of values) known.add(value);
     }
   }
-  const telling = (claim: string) => seen.get(claim)?.size ?? 0;
+  const telling = ({ claim }: Condition) => seen.get(claim)?.size ?? 0;
   const claims = new Map<string, Map<string, Grant[]>>();
   const rest: Grant[] = [];
   for (const grant of grants) {
-    const [best] = exactValues(grant).sort(([a], [b]) => telling(b) - telling(a));
+    let best: Condition | undefined;
+    for (const condition of grant.when) {
+      if (exactValues(condition).length > 0 && (best === undefined || telling(condition) > telling(best)))
+        best = condition;
+    }
     if (best === undefined) {
       rest.push(grant);
       continue;
     }
-    const [claim, values] = best;
-    const byValue = claims.get(claim) ?? new Map<string, Grant[]>();
-    claims.set(claim, byValue);
-    for (const value of values) {
-      const list = byValue.get(value) ?? [];
-      list.push(grant);
-      byValue.set(value, list);
+    const byValue = claims.get(best.claim) ?? new Map<string, Grant[]>();
+    claims.set(best.claim, byValue);
+    for (const value of exactValues(best)) {
+      const list = byValue.get(value);
+      if (list === undefined) byValue.set(value, [grant]);
+      else list.push(grant);
     }
   }
   return { claims, rest };
 }
 
-function exactValues({ when }: Grant): [string, readonly string[]][] {
-  return when.flatMap((condition): [string, readonly string[]][] => {
-    if (condition.kind === "exact") return [[condition.claim, [condition.value]]];
-    return condition.kind === "any_of" ? [[condition.claim, condition.values]] : [];
-  });
+const NONE: readonly string[] = [];
+
+function exactValues(condition: Condition): readonly string[] {
+  if (condition.kind === "exact") return [condition.value];
+  return condition.kind === "any_of" ? condition.values : NONE;
 }
 
 function lookUp({ claims, rest }: ByClaim, principalClaims: Claims): readonly Grant[] {

@@ -1,12 +1,16 @@
 /** The built bundle as a process: starts, serves, stops in order, and does not start on a bad policy. */
 
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { compile, readCompiled } from "../../shared/config/compiled.ts";
+import { loadConfig, parseConfig } from "../../shared/config/load.ts";
 import { haveTools } from "../e2e/tools.ts";
-import { FUNCTION_ROLE, jobClaims, sandboxPolicy, startBrokerProcess } from "../sandbox/broker-process.ts";
+import { DIST, FUNCTION_ROLE, jobClaims, sandboxPolicy, startBrokerProcess } from "../sandbox/broker-process.ts";
 import { type Cloud, startCloud } from "../sandbox/cloud.ts";
 import { type Issuer, startIssuer } from "../sandbox/issuer.ts";
 import { startRedisServer } from "../store/redis-server.ts";
@@ -147,6 +151,47 @@ describe("not starting", () => {
     await expect(taken).rejects.toThrow(/cannot listen on 127.0.0.1:\d+: EADDRINUSE/);
   });
 });
+
+describe("the compiled policy beside the code", () => {
+  test("is what the build's own policy loads as", () => {
+    const { loader } = headerOf(join(DIST, "broker.compiled.json"));
+    const built = readCompiled(join(DIST, "broker.compiled.json"), join(DIST, "broker.yaml"), loader);
+    expect(built).toStrictEqual(loadConfig(join(DIST, "broker.yaml")));
+  });
+
+  /** Starts a copy of the code with a compiled policy of another digest beside it; the digest that it shows. */
+  async function digestWith(
+    text: string,
+    compiledBy: (loader: string) => string = (loader) => loader,
+  ): Promise<string> {
+    const code = mkdtempSync(join(tmpdir(), "compiled-"));
+    copyFileSync(join(DIST, "server.cjs"), join(code, "server.cjs"));
+    const config = parseConfig(text, { file: "broker.yaml", readFile: () => "" });
+    const loader = compiledBy(headerOf(join(DIST, "broker.compiled.json")).loader);
+    const sources = [{ name: "broker.yaml", bytes: Buffer.from(text) }];
+    writeFileSync(join(code, "broker.compiled.json"), compile({ ...config, digest: "planted" }, sources, loader));
+    const broker = await startBrokerProcess({ policy: policy(), keys: cloud.functionRoleKeys(FUNCTION_ROLE), code });
+    const { policy_digest: digest } = (await (await fetch(`${broker.url}/version`)).json()) as {
+      policy_digest: string;
+    };
+    await broker.stop();
+    rmSync(code, { recursive: true });
+    return digest;
+  }
+
+  test("is the policy, where it was made of the very same file", async () => {
+    expect(await digestWith(policy())).toBe("planted");
+  });
+
+  test("is nothing, where the file has another byte or another build made it", async () => {
+    expect(await digestWith(`${policy()}\n`)).toMatch(/^sha256:/);
+    expect(await digestWith(policy(), (loader) => `${loader}0`)).toMatch(/^sha256:/);
+  });
+});
+
+function headerOf(compiled: string): { loader: string } {
+  return JSON.parse(readFileSync(compiled, "utf8").split("\n")[0] as string);
+}
 
 async function waitFor(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));

@@ -4,7 +4,7 @@ import { type Condition, holds } from "../../shared/policy/condition.ts";
 import { type Decision, type DenyReason, decide } from "../../shared/policy/decision.ts";
 import { explainDenial } from "../../shared/policy/explanation.ts";
 import type { Denial, Grant } from "../../shared/policy/grant.ts";
-import { grantIndex } from "../../shared/policy/grant-index.ts";
+import { grantIndex, grantScan } from "../../shared/policy/grant-index.ts";
 import { formatScope } from "../../shared/policy/scope.ts";
 import { caller, grant, policy, scope, when } from "./grants.ts";
 
@@ -365,6 +365,16 @@ describe("for all policies", () => {
       { numRuns: 2000 },
     );
     expect(allowed).toBeGreaterThan(20);
+  });
+
+  test("going through all grants answers what the index does", () => {
+    fc.assert(
+      fc.property(randomCaller, randomScopes, randomGrants, (who, scopes, grants) => {
+        const request = { registry: "prod", scopes };
+        expect(decide(who, request, policy(grants), grantScan)).toEqual(decide(who, request, policy(grants)));
+      }),
+      { numRuns: 1000 },
+    );
   });
 
   test("the index leaves out nothing that matters", () => {

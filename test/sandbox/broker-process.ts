@@ -11,6 +11,9 @@ import { fileURLToPath } from "node:url";
 export const AUDIENCE = "https://acr-broker.example.com";
 export const FUNCTION_ROLE = "acs:ram::1234567890123456:role/acr-token-broker";
 
+/** What `npm run build` makes. */
+export const DIST = fileURLToPath(new URL("../../dist/", import.meta.url));
+
 export interface BrokerProcess {
   readonly url: string;
   /** All that it wrote so far, standard output and error. */
@@ -30,6 +33,8 @@ export interface BrokerProcessOptions {
   readonly keys: { readonly accessKeyId: string; readonly accessKeySecret: string; readonly securityToken: string };
   /** Beside what every broker has. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** Another folder than dist/ for server.cjs to run in. */
+  readonly code?: string;
   /** Another Node than this one. */
   readonly node?: string;
   /** Sees each line that it writes. */
@@ -42,6 +47,7 @@ export async function startBrokerProcess({
   port = 0,
   keys,
   environment = {},
+  code = DIST,
   node,
   onLine,
 }: BrokerProcessOptions): Promise<BrokerProcess> {
@@ -49,8 +55,7 @@ export async function startBrokerProcess({
   for (const [name, text] of Object.entries({ ...files, "broker.yaml": policy })) {
     await writeFile(join(folder, name), text);
   }
-  const bundle = fileURLToPath(new URL("../../dist/server.cjs", import.meta.url));
-  const child = spawn(node ?? process.execPath, [bundle], {
+  const child = spawn(node ?? process.execPath, [join(code, "server.cjs")], {
     stdio: ["ignore", "pipe", "pipe"],
     env: {
       ...environment,
