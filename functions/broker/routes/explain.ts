@@ -12,6 +12,7 @@ import { principalName } from "../../../shared/identity/principal.ts";
 import { explain } from "../../../shared/policy/explain.ts";
 import { callerView } from "../../../shared/policy/explanation-view.ts";
 import type { BrokerVariables } from "../app.ts";
+import { callerCredential } from "../caller-credential.ts";
 import { readBody } from "../request-body.ts";
 import { rightsRequest } from "../rights-request.ts";
 import { tokenRequest } from "../token-request.ts";
@@ -29,7 +30,7 @@ export function explainRoute({ config, identity, log }: ExplainRouteParts): Hand
   return async (c) => {
     const { requestId, clientAddress } = c.var;
     const body = await readBody(c.req.raw);
-    const principal = await identity.identify(c.req.header("authorization"), clientAddress);
+    const principal = await identity.identify(callerCredential(c), clientAddress);
     const { ttlSeconds, minTtlSeconds, ...named } = tokenRequest(c.req.raw, body);
     const request = rightsRequest(named, principal, config);
     const registry = "grant" in request ? request.grant.registry : request.registry;

@@ -14,6 +14,7 @@ import { decide } from "../../../shared/policy/decision.ts";
 import { explainDenial } from "../../../shared/policy/explanation.ts";
 import type { AllowedDecision } from "../../../shared/policy/terms.ts";
 import type { BrokerVariables } from "../app.ts";
+import { callerCredential } from "../caller-credential.ts";
 import { readBody } from "../request-body.ts";
 import { rightsRequest } from "../rights-request.ts";
 import type { Shadow } from "../shadow.ts";
@@ -37,7 +38,7 @@ export function tokenRoute(parts: TokenRouteParts): Handler<{ Variables: BrokerV
     const requestId = c.var.requestId;
     // The body first: what is decided below must not wait for a caller who sends it slowly.
     const body = await readBody(c.req.raw);
-    const principal = await identity.identify(c.req.header("authorization"), c.var.clientAddress);
+    const principal = await identity.identify(callerCredential(c), c.var.clientAddress);
     const request = tokenRequest(c.req.raw, body);
     shadow(requestId, principal, request);
     const wanted = rightsRequest(request, principal, config);

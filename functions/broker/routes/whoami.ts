@@ -7,10 +7,11 @@ import { grantFor, isFor } from "../../../shared/policy/decision.ts";
 import { grantIndex } from "../../../shared/policy/grant-index.ts";
 import { formatScope } from "../../../shared/policy/scope.ts";
 import type { BrokerVariables } from "../app.ts";
+import { callerCredential } from "../caller-credential.ts";
 
 export function whoamiRoute(config: BrokerConfig, identity: Identity): Handler<{ Variables: BrokerVariables }> {
   return async (c) => {
-    const principal = await identity.identify(c.req.header("authorization"), c.var.clientAddress);
+    const principal = await identity.identify(callerCredential(c), c.var.clientAddress);
     const { source, subject, claims, expiresAt } = principal;
     const index = grantIndex(config.grants);
     const grants = [...config.registries.keys()]
