@@ -14,6 +14,7 @@ const ALLOWED: Readonly<Record<string, Readonly<Record<string, "code" | "type">>
   "shared/near-name.ts": {},
   "shared/policy": { "shared/address.ts": "code" },
   "shared/store": { "shared/config": "type" },
+  "shared/client": { "shared/error.ts": "type" },
   "shared/identity": {
     "shared/address.ts": "code",
     "shared/config": "type",
@@ -94,13 +95,21 @@ test("the sandbox shares nothing with what it tests", () => {
   expect(shared).toEqual([]);
 });
 
-test("only server.ts and acr-broker.ts reach for the clock, the environment, the network or chance", () => {
+test("the SDK stands on the web platform alone; what only some runtimes have is loaded in one file, when it is needed", () => {
+  const files = sources("shared/client");
+  const text = (file: string) => readFileSync(new URL(file, ROOT), "utf8");
+  const packages = files.filter((file) => /^(?:import|export)\s[^;]*?from\s+"[^.]/ms.test(text(file)));
+  const runtimes = files.filter((file) => /"node:|\bBuffer\b|\brequire\(|\bimport\(/.test(text(file)));
+  expect([packages, runtimes]).toEqual([[], ["shared/client/host.ts"]]);
+});
+
+test("only server.ts, acr-broker.ts and the SDK's host.ts reach for the clock, the environment, the network or chance", () => {
   const reaching = [...sources("shared"), ...sources("functions"), ...sources("cli")].filter((file) =>
-    /\bprocess\.env\b|\bDate\.now\(|new Date\(\)|Math\.random|globalThis\.fetch|import \{.*"node:https"|randomUUID\(/.test(
+    /\bprocess\??\.env\b|\bDate\.now\(|new Date\(\)|Math\.random|globalThis\.fetch|import \{.*"node:https"|randomUUID\(|performance\.now\(/.test(
       readFileSync(new URL(file, ROOT), "utf8"),
     ),
   );
-  expect(reaching).toEqual(["functions/broker/server.ts", "cli/acr-broker.ts"]);
+  expect(reaching).toEqual(["shared/client/host.ts", "functions/broker/server.ts", "cli/acr-broker.ts"]);
 });
 
 test.each(["functions/broker/server.ts", "cli/acr-broker.ts", "cli/commands/explain.ts"])(

@@ -31,6 +31,9 @@ const tokenRequestSchema = z.strictObject({
   format: z._default(z.enum(FORMATS, `must be one of ${FORMATS.join(", ")}`), "json"),
 });
 
+/** The fields as a caller writes them. */
+export type TokenRequestFields = z.input<typeof tokenRequestSchema>;
+
 export interface TokenRequest {
   readonly registry?: string;
   readonly wanted: { readonly scopes: readonly Scope[] } | { readonly grant: string };

@@ -34,6 +34,9 @@ function respond(contentType: string, body: string): Response {
   return new Response(body, { headers: { "content-type": contentType, "cache-control": "no-store" } });
 }
 
+/** Format `json`. */
+export type TokenResponseBody = ReturnType<typeof jsonBody>;
+
 function jsonBody({ credential, registry, scopes, grants, requestId, now }: Granted) {
   const { issuedAt, expiresAt } = credential;
   return {
