@@ -27,11 +27,11 @@ export class AcrBrokerError extends Error {
   override readonly name: string = "AcrBrokerError";
   readonly code: BrokerCode | ClientCode | (string & {});
   /** Of the HTTP answer, where there was one. */
-  readonly status?: number;
+  declare readonly status?: number;
   /** What the broker's log has the request under. */
-  readonly requestId?: string;
+  declare readonly requestId?: string;
   /** How long to wait before the next try, where the other side said. */
-  readonly retryAfterSeconds?: number;
+  declare readonly retryAfterSeconds?: number;
   /** Whether the same request may succeed later. Those that may have been tried again already, until the deadline. */
   readonly retryable: boolean;
 

@@ -78,19 +78,26 @@ function refusal(answer: Answer, { host, now, token = "" }: Reading): RefusedErr
   }
   return new RefusedError(code, without(token, detail), {
     status,
-    requestId: typeof requestId === "string" && /^[A-Za-z0-9._-]{1,128}$/.test(requestId) ? requestId : undefined,
+    requestId:
+      typeof requestId === "string" && /^[A-Za-z0-9._-]{1,128}$/.test(requestId)
+        ? without(token, requestId)
+        : undefined,
     retryAfterSeconds: retryAfterSeconds(headers, now),
     // A cloud that refused will refuse again; all other failures of these kinds pass.
     retryable: isPassing(status) && code !== "upstream_rejected",
   });
 }
 
+/** Types that are worth a word: whatever else stands in that header is the other side's own. */
+const TYPES = ["text/html", "text/plain", "application/json", "application/xml"];
+
 /** An answer of something else: a gateway's page, another service. Of its body a code at most, in a code's form. */
 function stranger(answer: Answer, host: string, now: Date): ConnectionError {
   const { status, headers } = answer;
   const { Code, ErrorCode } = jsonObject(answer) ?? {};
-  const type = /^[a-z]+\/[a-z0-9.+-]{1,60}/i.exec(headers.get("content-type") ?? "")?.[0] ?? "of no type";
-  const code = [Code, ErrorCode].find((one) => typeof one === "string" && /^[A-Za-z][A-Za-z0-9.]{1,63}$/.test(one));
+  const type =
+    TYPES.find((known) => headers.get("content-type")?.startsWith(known)) ?? "of a type that the broker never sends";
+  const code = [Code, ErrorCode].find((one) => typeof one === "string" && /^[A-Z][A-Za-z.]{1,63}$/.test(one));
   const named = code === undefined ? "" : `, ${code}`;
   const advice =
     status === 401 || status === 403

@@ -40,7 +40,7 @@ export function rrsa({ stsUrl }: RrsaOptions = {}): RamKeySource {
     const { Credentials, Code } = jsonObject(answer) ?? {};
     const keys = answer.status === 200 ? readSessionKeys(Credentials) : undefined;
     if (keys !== undefined) return keys;
-    const code = typeof Code === "string" && /^[A-Za-z0-9._-]{1,100}$/.test(Code) ? Code : `status ${answer.status}`;
+    const code = typeof Code === "string" && /^[A-Z][A-Za-z.]{1,99}$/.test(Code) ? Code : `status ${answer.status}`;
     throw new IdentityError("identity_failed", `${PEER.name} did not give this pod its role: ${code}`, {
       status: answer.status,
       retryable: isPassing(answer.status) || answer.status >= 500,
