@@ -1,11 +1,14 @@
 /**
+/**
  * `npm run build`: dist/ is what `s deploy` uploads: one file that starts with `node server.cjs`, and the policy, as it
  * was written and compiled.
- * build/ is what stays here: the command line. CommonJS, since it starts some 10 ms earlier than the same as ESM.
+ * build/ is what stays here, and what the npm package has: the command line (CommonJS, since it starts some 10 ms earlier than
+ * the same as ESM), and the SDK with its types.
  */
 
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, isAbsolute, join, relative } from "node:path";
 import { type BuildOptions, build } from "esbuild";
 import packageJson from "./package.json" with { type: "json" };
@@ -40,6 +43,17 @@ await build({
 });
 chmodSync("build/acr-broker.cjs", 0o755);
 
+// For any runtime: one file that reads like its source, whose bundler is the user's.
+await build({
+  bundle: true,
+  platform: "neutral",
+  target: "es2022",
+  format: "esm",
+  entryPoints: ["shared/client/index.ts"],
+  outfile: "build/client.js",
+});
+declareTypes("build/types");
+
 const policy = process.env["BROKER_CONFIG"] || "broker.yaml";
 const { config, sources } = checkedPolicy(policy, "broker.yaml");
 /** It is packed, and not compiled: what serves must not hang on it. */
@@ -70,6 +84,20 @@ async function loaderId(): Promise<string> {
   const code = createHash("sha256");
   for (const { contents } of outputFiles) code.update(contents);
   return `${packageJson.version} ${code.digest("hex")}`;
+}
+
+/** Compiled without Node's types, so that the SDK cannot come to need them. */
+function declareTypes(folder: string): void {
+  rmSync(folder, { recursive: true, force: true });
+  execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.client.json"], {
+    stdio: "inherit",
+  });
+  // The compiler leaves the sources' `.ts` in them, which means nothing to whoever has only the declarations.
+  for (const name of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
+    if (!name.endsWith(".d.ts")) continue;
+    const file = join(folder, name);
+    writeFileSync(file, readFileSync(file, "utf8").replace(/(from "\.[^"]*)\.ts"/g, '$1.js"'));
+  }
 }
 
 /**

@@ -11,7 +11,6 @@ export {
   OptionsError,
   RefusedError,
 } from "./errors.ts";
-export { host } from "./host.ts";
 export { buildkite, circleci } from "./identity/command.ts";
 export { detectIdentity } from "./identity/detect.ts";
 export { kubernetes, tokenFile } from "./identity/file.ts";

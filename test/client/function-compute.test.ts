@@ -57,7 +57,7 @@ const through = (options: Partial<AcrBrokerOptions>) =>
 
 test("each request is signed with the caller's keys, and carries the broker's own credential beside", async () => {
   passed.length = 0;
-  expect((await through({})).grants).toEqual(["jobs"]);
+  expect((await through({})).grants).toEqual(["web-main"]);
   expect(passed).toMatchObject([
     {
       authorization: expect.stringMatching(/^ACS3-HMAC-SHA256 Credential=/),
@@ -77,7 +77,7 @@ test.each([-3, 3])(
   async (hours) => {
     const outside = { now: () => new Date(Date.now() + hours * 3_600_000) };
     const before = front.requests.length;
-    expect((await through({ outside })).grants).toEqual(["jobs"]);
+    expect((await through({ outside })).grants).toEqual(["web-main"]);
     expect(front.requests.length - before).toBe(2);
   },
 );

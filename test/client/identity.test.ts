@@ -44,11 +44,11 @@ async function grantsOf(identity: Identity, options: Partial<AcrBrokerOptions> =
 }
 
 test("a string", async () => {
-  expect(await grantsOf(await h.mint())).toEqual(["jobs"]);
+  expect(await grantsOf(await h.mint())).toEqual(["web-main"]);
 });
 
 test("a function, which is told the audience", async () => {
-  expect(await grantsOf(async ({ audience }) => h.mint({ aud: await audience() }))).toEqual(["jobs"]);
+  expect(await grantsOf(async ({ audience }) => h.mint({ aud: await audience() }))).toEqual(["web-main"]);
 });
 
 test("the audience that is configured goes before the broker's", async () => {
@@ -67,7 +67,7 @@ describe("a file", () => {
     const broker = brokerWith(tokenFile(path));
     for (const repository of ["one", "two"]) {
       await writeFile(path, `${await h.mint()}\n`);
-      expect((await ask(broker, repository)).grants).toEqual(["jobs"]);
+      expect((await ask(broker, repository)).grants).toEqual(["web-main"]);
     }
     // Its token has been used: replay is once.
     await expect(ask(broker, "three")).rejects.toMatchObject({ code: "token_replayed" });
@@ -83,9 +83,11 @@ describe("a file", () => {
 });
 
 test("GitLab's variable, and any other", async () => {
-  expect(await grantsOf(gitlab(), { outside: environment({ ACR_BROKER_TOKEN: await h.mint() }) })).toEqual(["jobs"]);
+  expect(await grantsOf(gitlab(), { outside: environment({ ACR_BROKER_TOKEN: await h.mint() }) })).toEqual([
+    "web-main",
+  ]);
   expect(await grantsOf(gitlab("ACR_TOKEN"), { outside: environment({ ACR_TOKEN: await h.mint() }) })).toEqual([
-    "jobs",
+    "web-main",
   ]);
   await expect(grantsOf(tokenVariable("ACR_TOKEN"), { outside: environment({}) })).rejects.toMatchObject({
     code: "no_identity",
@@ -114,14 +116,16 @@ describe("GitHub Actions", () => {
   test("is asked for a token with the broker's audience, a new one for each request", async () => {
     const { url, requests } = await service();
     const broker = brokerWith(githubActions(), { outside: variables(url) });
-    for (const repository of ["one", "two"]) expect((await ask(broker, repository)).grants).toEqual(["jobs"]);
+    for (const repository of ["one", "two"]) expect((await ask(broker, repository)).grants).toEqual(["web-main"]);
     expect(requests).toEqual(Array(2).fill(`GET /token?api-version=2.0&audience=${encodeURIComponent(AUDIENCE)}`));
   });
 
   test("is asked again when it is in trouble", async () => {
     const { url, requests } = await service((count) => (count === 1 ? 500 : undefined));
     const { outside } = testTime();
-    expect(await grantsOf(githubActions(), { outside: { ...variables(url), sleep: outside.sleep } })).toEqual(["jobs"]);
+    expect(await grantsOf(githubActions(), { outside: { ...variables(url), sleep: outside.sleep } })).toEqual([
+      "web-main",
+    ]);
     expect(requests.length).toBe(2);
   });
 
@@ -167,20 +171,20 @@ describe("a CI's command", () => {
 
   test("buildkite-agent is asked for a token with the broker's audience", async () => {
     await program("buildkite-agent", ["oidc", "request-token", "--audience", AUDIENCE], await h.mint());
-    expect(await grantsOf(buildkite())).toEqual(["jobs"]);
+    expect(await grantsOf(buildkite())).toEqual(["web-main"]);
   });
 
   test("and for optional claims", async () => {
     const args = ["oidc", "request-token", "--audience", AUDIENCE, "--claim", "organization_id"];
     await program("buildkite-agent", args, await h.mint());
-    expect(await grantsOf(buildkite({ claims: ["organization_id"] }))).toEqual(["jobs"]);
+    expect(await grantsOf(buildkite({ claims: ["organization_id"] }))).toEqual(["web-main"]);
   });
 
   test("circleci is asked for a token with the broker's audience, where that is wanted", async () => {
     await program("circleci", ["run", "oidc", "get", "--claims", JSON.stringify({ aud: AUDIENCE })], await h.mint());
-    expect(await grantsOf(circleci({ ask: true }))).toEqual(["jobs"]);
+    expect(await grantsOf(circleci({ ask: true }))).toEqual(["web-main"]);
     const own = { outside: environment({ CIRCLE_OIDC_TOKEN_V2: await h.mint() }) };
-    expect(await grantsOf(circleci(), own)).toEqual(["jobs"]);
+    expect(await grantsOf(circleci(), own)).toEqual(["web-main"]);
   });
 
   test("that fails is named with how it ended, and nothing that it said", async () => {
@@ -403,7 +407,7 @@ describe("the audience that the broker names", () => {
   };
 
   test("is believed where it is the broker's own address", async () => {
-    expect((await at(AUDIENCE)).grants).toEqual(["jobs"]);
+    expect((await at(AUDIENCE)).grants).toEqual(["web-main"]);
   });
 
   test.each([
@@ -419,7 +423,7 @@ describe("the audience that the broker names", () => {
   });
 
   test("need not be believed where it is configured", async () => {
-    expect((await at("https://other.example", { audience: AUDIENCE })).grants).toEqual(["jobs"]);
+    expect((await at("https://other.example", { audience: AUDIENCE })).grants).toEqual(["web-main"]);
   });
 
   test("is not asked for where no source needs it, and once in five minutes where one does", async () => {

@@ -16,7 +16,7 @@ issuers:
   ci: { provider: generic, issuer: "${issuer}", replay: once }
   ram: { provider: alibaba, accounts: ["${DEFAULT_ACCOUNT}"] }
 grants:
-  jobs: { issuer: ci, when: { sub: job }, registry: prod, allow: ["repository:web/*:pull"], role_arn: "acs:ram::${DEFAULT_ACCOUNT}:role/acr-web", max_ttl: 1800 }
+  web-main: { issuer: ci, when: { sub: job }, registry: prod, allow: ["repository:web/*:pull,push"], role_arn: "acs:ram::${DEFAULT_ACCOUNT}:role/acr-web", max_ttl: 1800 }
   builders: { issuer: ram, when: { account_id: "${DEFAULT_ACCOUNT}", role_name: ci-builder }, registry: prod, allow: ["repository:web/*:pull"], role_arn: "acs:ram::${DEFAULT_ACCOUNT}:role/acr-web", max_ttl: 1800 }
 alibaba: { sts_endpoint: "${cloud}", cr_endpoint: "${cloud}" }
 `;

@@ -1,6 +1,7 @@
 /** Finds the identity that is there without configuration. The order is documented in docs/clients/sdk.md. */
 
 import { ConnectionError, IdentityError } from "../errors.ts";
+import { host } from "../host.ts";
 import type { Outside } from "../outside.ts";
 import { ecsRole } from "../ram/ecs-role.ts";
 import { environmentKeys } from "../ram/keys.ts";
@@ -28,7 +29,7 @@ const CI_ADVICE: readonly (readonly [variable: string, advice: string])[] = [
  * runner what the runner may.
  * @throws IdentityError no_identity, which says what is missing
  */
-export async function detectIdentity(outside: Outside): Promise<IdentitySource> {
+export async function detectIdentity(outside: Outside = host()): Promise<IdentitySource> {
   const has = (name: string) => outside.environment(name) !== undefined;
   if (has("ACR_BROKER_TOKEN")) return has("GITLAB_CI") ? gitlab() : tokenVariable("ACR_BROKER_TOKEN");
   const file = outside.environment("ACR_BROKER_TOKEN_FILE");

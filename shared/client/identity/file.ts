@@ -8,7 +8,7 @@ export function tokenFile(path: string): IdentitySource {
   return { name: `the file ${path}`, token: ({ outside }) => readTokenFile(path, outside) };
 }
 
-/** Where the documented pod manifests mount it: docs/clients/sdk.md. */
+/** Where docs/callers/oidc.md has it mounted. */
 export const KUBERNETES_TOKEN_FILE = "/var/run/secrets/acr-broker/token";
 
 /** A projected service-account token with the broker's audience; the kubelet renews the file. */
@@ -22,7 +22,7 @@ export async function readTokenFile(path: string, { readFile }: Outside): Promis
     return await readFile(path);
   } catch (error) {
     const { code } = error as { code?: unknown };
-    const why = typeof code === "string" && /^[A-Z_]{2,40}$/.test(code) ? code : "this runtime could not read it";
+    const why = typeof code === "string" && /^E[A-Z]{2,20}$/.test(code) ? code : "this runtime could not read it";
     throw new IdentityError("identity_failed", `the token file ${path} could not be read: ${why}`);
   }
 }
