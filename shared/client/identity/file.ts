@@ -8,7 +8,7 @@ export function tokenFile(path: string): IdentitySource {
   return { name: `the file ${path}`, token: ({ outside }) => readTokenFile(path, outside) };
 }
 
-/** Where docs/callers/oidc.md has it mounted. */
+/** Where docs/callers/kubernetes.md has it mounted. */
 export const KUBERNETES_TOKEN_FILE = "/var/run/secrets/acr-broker/token";
 
 /** A projected service-account token with the broker's audience; the kubelet renews the file. */
