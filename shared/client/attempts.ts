@@ -25,10 +25,15 @@ export async function withinDeadline<T>(
   const stop = () => limit.abort(signal.reason);
   if (signal.aborted) stop();
   signal.addEventListener("abort", stop, { once: true });
+  // An identity function that does not look at its signal must not hold everybody up.
+  const over = new Promise<never>((_, reject) => {
+    limit.signal.addEventListener("abort", () => reject(limit.signal.reason), { once: true });
+  });
+  over.catch(() => {});
   try {
     for (let count = 1; ; count++) {
       try {
-        return await attempt(limit.signal);
+        return await Promise.race([attempt(limit.signal), over]);
       } catch (error) {
         if (limit.signal.aborted) throw limit.signal.reason;
         if (!(error instanceof AcrBrokerError) || !error.retryable) throw error;

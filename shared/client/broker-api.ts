@@ -5,7 +5,7 @@ import { IdentityError } from "./errors.ts";
 import { functionComputeHeaders } from "./function-compute.ts";
 import { exchange, isLoopback } from "./http.ts";
 import type { Outside } from "./outside.ts";
-import type { RamKeySource } from "./ram/keys.ts";
+import { keysFrom, type RamKeySource } from "./ram/keys.ts";
 import { readDiscovery, readTokenAnswer } from "./token-answer.ts";
 import type { Discovery, TokenAnswer, TokenFields } from "./wire.ts";
 
@@ -57,7 +57,7 @@ export function brokerApi(
 
   async function signature(method: string, url: URL, signal: AbortSignal): Promise<Record<string, string>> {
     if (functionCompute === undefined) return {};
-    const keys = await functionCompute.keys({ now: clock.now, signal, outside });
+    const keys = await keysFrom(functionCompute, { now: clock.now, signal, outside });
     return functionComputeHeaders(method, url, keys, clock.now());
   }
 

@@ -3,8 +3,11 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { AcrBroker, type AcrBrokerOptions } from "../../shared/client/acr-broker.ts";
+import { Credentials } from "../../shared/client/credentials.ts";
+import { AcrBrokerError } from "../../shared/client/errors.ts";
 import { json, type Play, problem, serve, testTime, tokenAnswer } from "./servers.ts";
 
 const PULL = { registry: "prod", scope: "repository:web/app:pull" };
@@ -255,6 +258,16 @@ describe("the deadline", () => {
     expect(played.requests).toEqual([]);
   });
 
+  test("ends an identity function that looks at no signal, and so does the caller's own", async () => {
+    const identity = () => new Promise<string>(() => {});
+    await expect((await playing(() => {}, { deadlineSeconds: 0.05, identity })).ask()).rejects.toMatchObject({
+      code: "deadline_exceeded",
+    });
+    const broker = new AcrBroker({ url: "http://127.0.0.1:9", identity });
+    const asked = broker.credentials({ ...PULL, signal: AbortSignal.timeout(20) });
+    await expect(asked).rejects.toMatchObject({ name: "TimeoutError" });
+  });
+
   test("says what was wrong before", async () => {
     const { ask } = await playing(
       (_, response, count) => (count === 1 ? problem(response, 503, "not_ready") : undefined),
@@ -265,6 +278,39 @@ describe("the deadline", () => {
       message: expect.stringContaining("the detail of not_ready"),
     });
   });
+});
+
+test("whatever is answered, it makes credentials or an AcrBrokerError", async () => {
+  const value = fc.oneof(fc.jsonValue(), fc.constant("2026-06-01T12:00:00Z"), fc.string(), fc.nat());
+  const fields = fc.record(Object.fromEntries(Object.keys(tokenAnswer("p")).map((name) => [name, value])), {
+    requiredKeys: [],
+  });
+  const body = fc.oneof(
+    fields.map((change) => JSON.stringify(tokenAnswer("p", 900, change))),
+    fc.record({ code: value, detail: value, request_id: value }).map((problem) => JSON.stringify(problem)),
+    fc.json(),
+    fc.string(),
+  );
+  const type = fc.constantFrom("application/json", "application/problem+json", "text/html", "");
+  const status = fc.oneof(
+    fc.constant(200),
+    fc.integer({ min: 200, max: 599 }).filter((one) => ![204, 205, 304].includes(one)),
+  );
+  const { outside } = testTime();
+  await fc.assert(
+    fc.asyncProperty(status, type, body, fc.string(), async (status, type, body, retryAfter) => {
+      const headers = { "content-type": type, "retry-after": encodeURIComponent(retryAfter) };
+      const fetch = async () => new Response(body, { status, headers });
+      const broker = new AcrBroker({
+        url: "https://broker.example",
+        identity: "a-token",
+        outside: { ...outside, fetch },
+      });
+      const answered: unknown = await broker.credentials(PULL).catch((error: unknown) => error);
+      expect(answered instanceof AcrBrokerError || answered instanceof Credentials).toBe(true);
+    }),
+    { numRuns: 500 },
+  );
 });
 
 test("no connection is named with the system's code, and tried again", async () => {

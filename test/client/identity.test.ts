@@ -229,6 +229,25 @@ describe("RAM keys", () => {
     expect(await grantsOf(signedIdentity(ramKeys(h.builder)), { outside })).toEqual(["builders"]);
   });
 
+  test.each([
+    ["access key id", { accessKeyId: "LTAI5tWith Blank" }],
+    ["access key secret", { accessKeySecret: "" }],
+    ["access key secret", { accessKeySecret: "a-secret-from-a-file\n" }],
+    ["security token", { securityToken: "a-token-from-a-file\n" }],
+  ])("that cannot be any are not signed with: the %s", async (named, change) => {
+    const { url, requests } = await serve((_, response) =>
+      json(response, 200, { audience: AUDIENCE, sts_host: "sts.x" }),
+    );
+    const keys = ramKeys({ ...h.builder, ...change });
+    for (const options of [{ identity: signedIdentity(keys) }, { identity: "a-token", functionCompute: keys }]) {
+      await expect(ask(new AcrBroker({ url, ...options }))).rejects.toMatchObject({
+        code: "identity_failed",
+        message: expect.stringMatching(new RegExp(`^the ${named} of the RAM keys given .*line end\\?$`)),
+      });
+    }
+    expect(requests).toEqual(["GET /.well-known/acr-broker"]);
+  });
+
   test("of nobody are refused by STS, by way of the broker", async () => {
     const keys = { ...h.builder, accessKeySecret: "a-secret-of-somebody-else" };
     await expect(grantsOf(signedIdentity(ramKeys(keys)))).rejects.toMatchObject({

@@ -4,7 +4,7 @@
  */
 
 import { acsDate, bytes, signed } from "../acs3.ts";
-import type { RamKeySource } from "../ram/keys.ts";
+import { keysFrom, type RamKeySource } from "../ram/keys.ts";
 import type { IdentitySource } from "./identity.ts";
 
 /** SHA-256 of nothing. */
@@ -17,7 +17,7 @@ export function signedIdentity(source: RamKeySource): IdentitySource {
     async token(context) {
       // First, so that the broker has told the time by then.
       const [audience, host] = [await context.audience(), await context.stsHost()];
-      const keys = await source.keys(context);
+      const keys = await keysFrom(source, context);
       const { accessKeyId, securityToken } = keys;
       const [date, nonce] = [acsDate(context.now()), context.outside.newNonce()];
       const headers = {

@@ -13,6 +13,25 @@ export interface RamKeySource {
   readonly keys: (context: RamKeyContext) => Promise<RamKeys>;
 }
 
+/** The source's keys, if they have the form of such. @throws IdentityError identity_failed, which names the one that has not */
+export async function keysFrom(source: RamKeySource, context: RamKeyContext): Promise<RamKeys> {
+  const keys = await source.keys(context);
+  const { accessKeyId, accessKeySecret, securityToken } = keys;
+  // As the broker takes them. A line end, left from a file, would be signed and then lost on the way.
+  const wrong = !/^[A-Za-z0-9.]{8,128}$/.test(accessKeyId)
+    ? "access key id"
+    : !/^[\x21-\x7e]+$/.test(accessKeySecret)
+      ? "access key secret"
+      : securityToken !== undefined && !/^[A-Za-z0-9+/=_.-]{1,3072}$/.test(securityToken)
+        ? "security token"
+        : undefined;
+  if (wrong === undefined) return keys;
+  throw new IdentityError(
+    "identity_failed",
+    `the ${wrong} of ${source.name} does not have the form of one; is it empty, or has it spaces or a line end?`,
+  );
+}
+
 /** Keys that the caller has. */
 export function ramKeys(keys: RamKeys): RamKeySource {
   return { name: "the RAM keys given", keys: async () => keys };
