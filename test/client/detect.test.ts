@@ -116,7 +116,7 @@ describe("the machine's role", () => {
       return init.method === "PUT"
         ? new Response("session")
         : Response.json({
-            AccessKeyId: "STS.a",
+            AccessKeyId: "STS.ofTheInstance",
             AccessKeySecret: "s",
             SecurityToken: "t",
             Expiration: "2099-01-01T00:00:00Z",
