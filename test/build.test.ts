@@ -29,7 +29,16 @@ let folder: string;
 beforeEach(() => {
   folder = join(mkdtempSync(join(tmpdir(), "build-")), "project");
   mkdirSync(folder);
-  for (const name of ["build.ts", "cli", "functions", "node_modules", "package.json", "shared", "tsconfig.json"]) {
+  for (const name of [
+    "build.ts",
+    "cli",
+    "functions",
+    "node_modules",
+    "package.json",
+    "shared",
+    "tsconfig.client.json",
+    "tsconfig.json",
+  ]) {
     symlinkSync(join(ROOT, name), join(folder, name));
   }
 });

@@ -126,7 +126,7 @@ async function follow(provider: OidcProvider, broker: string): Promise<Ran> {
   }
   const lines = script(setupOf(provider).job.text)
     .replaceAll(`${AUDIENCE}/v1/`, `${broker}/v1/`)
-    .replaceAll("/run/acr-broker/token", join(folder, "token"))
+    .replaceAll("/var/run/secrets/acr-broker/token", join(folder, "token"))
     .replaceAll("/login/config.json", join(folder, "config.json"));
   expect(lines).toContain(`${broker}/v1/token`);
   const url = `http://127.0.0.1:${(ci.address() as AddressInfo).port}/oidc`;
