@@ -87,8 +87,9 @@ function unknownClaim(claim: string, { name, provider }: Issuer): string | undef
 }
 
 function claimsOf(provider: Provider): readonly string[] {
-  const judged = provider === "alibaba" ? [] : PROVIDERS[provider].trusted;
-  return [...judged, ...judgementOf(provider).callerChosen, ...(UNJUDGED[provider] ?? []), ...REGISTERED];
+  // A signed identity is no token, and has none of a token's own claims.
+  const others = provider === "alibaba" ? [] : [...PROVIDERS[provider].trusted, ...REGISTERED];
+  return [...others, ...judgementOf(provider).callerChosen, ...(UNJUDGED[provider] ?? [])];
 }
 
 /** Written otherwise (`projectId`, `kubernetes.io/namespace`), cut at its front (`namespace`), or with a slip of the finger. */

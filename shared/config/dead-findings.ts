@@ -3,6 +3,7 @@
  * other. Only what is certain is said; a value of a form that is not known is left alone.
  */
 
+import { acceptedIss } from "../identity/issuer-template.ts";
 import { quote } from "../policy/scope.ts";
 import { pathText } from "./check.ts";
 import type { Issuer, OidcProvider } from "./config.ts";
@@ -102,6 +103,7 @@ export const deadRules: Readonly<Record<string, Rule>> = {
 
 function ofAnotherForm({ path, condition, issuer }: Placed): Found[] {
   const { claim } = condition;
+  if (claim === "iss" || claim === "aud") return ofAnotherIssuer({ path, condition, issuer });
   const forms = formsOf(issuer);
   if (condition.kind === "contains") {
     if (!Object.hasOwn(forms, claim)) return [];
@@ -115,6 +117,25 @@ function ofAnotherForm({ path, condition, issuer }: Placed): Found[] {
     if (write === undefined) return [];
     return [found(path, below, `no token of ${issuer.name} has such a ${claim}, ${quote(text)}; write ${write}`)];
   });
+}
+
+/** `iss` and `aud` are known to the letter, or no token is taken. What grants name of a template is what it takes. */
+function ofAnotherIssuer({ path, condition, issuer }: Placed): Found[] {
+  const { claim } = condition;
+  if (issuer.provider === "alibaba" || (claim === "iss" && "accepted" in issuer && path[0] === "grants")) return [];
+  const possible = claim === "iss" ? acceptedIss(issuer) : [issuer.audience];
+  const write = possible.length > 1 ? "one that a grant names" : quote(possible.join());
+  return textsOf(condition).flatMap(({ below, text }) =>
+    possible.some((one) => canMeet(text, one))
+      ? []
+      : [
+          found(
+            path,
+            below,
+            `no token that is taken of ${issuer.name} has such an ${claim}, ${quote(text)}; write ${write}`,
+          ),
+        ],
+  );
 }
 
 function wrongForm(

@@ -439,6 +439,31 @@ ceiling: ["repository:web/*:pull,push", "repository:base/*:pull", "repository:to
   ]);
 });
 
+test.each([
+  ["github", "iss: https://token.actions.githubusercontent.com/acme"],
+  ["github", 'iss: { glob: "https://token.actions.example.com/*" }'],
+  ["github", "aud: https://acr-broker.example.org"],
+  ["ram", "sub: ci"],
+])("a denial of callers of %s by %s, which none has, denies nothing and does not load", (issuer, when) => {
+  const denial = `denials: { x: { issuer: ${issuer}, when: { ${when} }, registry: prod, deny: ["repository:web/a:push"] } }\n`;
+  expect(problemsOf(GOOD + denial).map(({ message }) => message)).toEqual([
+    expect.stringMatching(/^denials\.x\.when\.(?:iss|aud|sub)/),
+  ]);
+});
+
+test("a denial by the issuer and audience that every token has loads", () => {
+  const denial = `denials: { x: { issuer: github, when: { iss: https://token.actions.githubusercontent.com, aud: { contains: https://acr-broker.example.com } }, registry: prod, deny: ["repository:web/a:push"] } }\n`;
+  expect(problemsOf(GOOD + denial)).toEqual([]);
+});
+
+test("a denial of one of a template's issuers that no grant names, be it a slip of the pen, does not load", () => {
+  const denial = templated("x: { issuer: cluster,", `x: { issuer: cluster, ${IN_A.trim()},`);
+  expect(problemsOf(denial)).toEqual([]);
+  expect(problemsOf(denial.replace(/(x: \{.*\/id\/)a/, "$1aa")).map(({ message }) => message)).toEqual([
+    expect.stringContaining("no token that is taken of cluster has such an iss"),
+  ]);
+});
+
 const LOOSE =
   '      repository_id: "123456"\n      ref: { any_of: [refs/heads/main, refs/heads/release] }\n      environment: { glob: "prod-*" }\n';
 for (const [condition, why] of [

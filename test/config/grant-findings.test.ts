@@ -229,6 +229,8 @@ describe("grant-never-matches", () => {
     ["buildkite", 'pipeline_id: "0", sub: organization:acme:web', "write organization:<slug>:pipeline:<slug>:ref:…"],
     ["spiffe", "sub: example.org/ci", "write spiffe://"],
     ["ram", 'account_id: "6543210987654321", role_name: ci', "one of the issuer's accounts, 1234567890123456"],
+    ["github", 'repository_id: "1", iss: https://github.com', "has such an iss"],
+    ["github", 'repository_id: "1", aud: { any_of: [https://acr-broker.example.com, sts] }', "has such an aud"],
   ])("%s: %s", (issuer, when, says) => {
     expect(said(issuer, when).filter((one) => !/^(?:pattern|name)-/.test(one))).toEqual([
       expect.stringMatching(
