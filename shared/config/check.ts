@@ -283,17 +283,27 @@ function inWords(issue: z.core.$ZodIssue, base: Path, document: YamlDocument): P
       return wrong(wrongType(value, typeof value === "object" ? "" : "string", description, document.written(path)));
     }
     case "invalid_type":
-      return wrong(wrongType(value, issue.expected, description, document.written(path)));
+      // What stands here by mistake may be the password itself.
+      return wrong(
+        wrongType(
+          value,
+          issue.expected,
+          description,
+          path.at(-1) === "password_env" ? undefined : document.written(path),
+        ),
+      );
     default:
       return wrong(issue.message);
   }
 }
 
-function wrongType(value: unknown, expected: string, description: string, written = ""): string {
+/** `written` is shown; left out: it may be a secret. */
+function wrongType(value: unknown, expected: string, description: string, written?: string): string {
   if (value === null) return `has no value; write ${description}`;
   if (expected === "string" && typeof value !== "object") {
     // A long one may be a secret in the wrong place.
-    return `is a ${typeof value} to YAML; write it in quotes${written.length <= 40 ? `: ${quote(written)}` : ""}`;
+    const isShown = written !== undefined && written.length <= 40;
+    return `is a ${typeof value} to YAML; write ${isShown ? `it in quotes: ${quote(written)}` : description}`;
   }
   if (expected === "number" || expected === "int") {
     return `${typeof value === "number" ? "is not a whole number" : "is not a number"}; write ${description}, without quotes`;

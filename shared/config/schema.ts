@@ -352,13 +352,15 @@ const redis = z
           ),
         ),
     ),
+    // Not echoed, nor is the next: what stands here by mistake may be the password itself.
     username: z.optional(
-      matching(
-        /^[A-Za-z0-9_.:@-]{1,128}$/,
-        "its user, 1 to 128 letters, digits and _ . : @ -; the default user when left out",
+      z.string().check(
+        z.regex(/^[A-Za-z0-9_.:@-]{1,128}$/, {
+          error: "is no user's name; write its user, 1 to 128 letters, digits and _ . : @ -, and never the password",
+        }),
+        z.describe("its user, 1 to 128 letters, digits and _ . : @ -; the default user when left out"),
       ),
     ),
-    // Not echoed: what stands here by mistake may be the password itself.
     password_env: z.optional(
       z.string().check(
         z.regex(/^[A-Z][A-Z0-9_]{0,63}$/, {

@@ -15,6 +15,11 @@ export type Rule = (value: string) => string | undefined;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
 
+/** What stands in an address before an @ or behind a ? may be a secret, and what is complained of ends up in a log. */
+function shownAddress(value: string): string {
+  return quote(value.replace(/^.*@/s, "…@").replace(/\?.*$/s, "?…"));
+}
+
 /** Text that is compared with a claim, letter by letter. */
 const comparable: Rule = (value) => {
   if (value === "") return "is empty; write the value that the claim must have";
@@ -86,10 +91,10 @@ export const url: Rule = (value) => {
   // The characters of RFC 3986 for host and path: URL() would quietly repair others, and `*` is one of them.
   const parsed = /^[a-z]+:\/\/[A-Za-z0-9.:[\]-]+(?:\/[A-Za-z0-9._~%!$&'()+,;=:@/-]*)?$/.test(value) && tryUrl(value);
   if (!parsed) {
-    return `${quote(value)} is not a plain URL; write https://host[:port][/path], without user, query, fragment or *`;
+    return `${shownAddress(value)} is not a plain URL; write https://host[:port][/path], without user, query, fragment or *`;
   }
   if (parsed.protocol === "https:" || (parsed.protocol === "http:" && isLoopback(parsed.hostname))) return undefined;
-  return `${quote(value)} is not https; http is for this machine alone (127.0.0.1, [::1], localhost)`;
+  return `${shownAddress(value)} is not https; http is for this machine alone (127.0.0.1, [::1], localhost)`;
 };
 
 /** A URL in whose path whole segments are `{variables}`; in no other spelling than URL()'s own, since `iss` is compared as it stands. */
@@ -97,7 +102,7 @@ export const issuerTemplate: Rule = (value) => {
   const filled = filledWith(value, "x");
   const complaint = url(filled);
   if (complaint !== undefined && (tryUrl(filled) === undefined || /[{}*?#@]/.test(filled))) {
-    return `${quote(value)} is no URL with variables; write https://host[:port]/path in which {name} (a-z, 0-9, _) is a whole segment of the path, without user, query, fragment or *`;
+    return `${shownAddress(value)} is no URL with variables; write https://host[:port]/path in which {name} (a-z, 0-9, _) is a whole segment of the path, without user, query, fragment or *`;
   }
   if (complaint !== undefined) return complaint;
   const variables = variablesIn(value);
@@ -175,7 +180,7 @@ export const endpoint: Rule = (value) => {
   const isPort = port === undefined || (Number(port) >= 1 && Number(port) <= 65535 && !port.startsWith("0"));
   return isHost && isPort
     ? undefined
-    : `${quote(value)} is not a registry's address; write host or host:port in lower case, without https:// or a path`;
+    : `${shownAddress(value)} is not a registry's address; write host or host:port in lower case, without https:// or a path`;
 };
 
 /** One machine, by name or address; the port stands beside it. */
@@ -184,7 +189,7 @@ export const machine: Rule = (value) =>
   isIPv6(value) ||
   (/[a-z]/i.test(value) && endpoint(value.toLowerCase()) === undefined && !value.includes(":"))
     ? undefined
-    : `${quote(value)} is no host; write its name or address alone: the port, the user and TLS have fields of their own`;
+    : `${shownAddress(value)} is no host; write its name or address alone: the port, the user and TLS have fields of their own`;
 
 /** A request header that holds one address, set by the operator's own gateway. */
 export const addressHeader: Rule = (value) => {

@@ -239,6 +239,13 @@ const ROWS: Record<string, Row[]> = {
     ["  password_env: ACR_BROKER_REDIS_PASSWORD\n", "", "52:3", "stands without password_env; name the variable", "editor"],
     ["ACR_BROKER_REDIS_PASSWORD", "canary-Password", "53:17", "write the name, such as ACR_BROKER_REDIS_PASSWORD, and never the password itself", "editor"],
     ["password_env: ACR_BROKER_REDIS_PASSWORD", "password: canary-Password", "53:3", "is not known here; known are host, port, tls", "editor"],
+    ["password_env: ACR_BROKER_REDIS_PASSWORD", "password_env: 84739201", "53:17", "is a number to YAML; write the name of the environment variable", "editor"],
+    ["username: broker", "username: canary Password", "52:13", "is no user's name; write its user, 1 to 128 letters", "editor"],
+    ["host: r-abc.redis", 'host: redis://:canary@r-abc.redis', "49:9", '"…@r-abc.redis.rds.aliyuncs.com" is no host; write its name or address alone'],
+    ["issuer: https://k8s.internal", "issuer: https://ci:canary@k8s.internal", "18:13", '"…@k8s.internal" is not a plain URL'],
+    ["issuer: https://k8s.internal", "issuer_template: https://ci:canary@k8s.internal/{id}", "18:22", '"…@k8s.internal/{id}" is no URL with variables'],
+    ["jwks_file: ./jwks.json", "jwks_uri: https://k8s.internal/keys?Signature=canary", "19:15", '"https://k8s.internal/keys?…" is not a plain URL'],
+    ["[acme-registry.cn-hangzhou.cr.aliyuncs.com]", '["ci:canary@acme-registry.cn-hangzhou.cr.aliyuncs.com"]', "8:17", "is not a registry's address"],
     ["key_prefix: acr-token-broker", 'key_prefix: "acr:*"', "54:15", "letters, digits and . _ - at most", "editor"],
     ["when_unavailable: refuse", "when_unavailable: allow", "55:21", "write one of memory, refuse", "editor"],
   ],
@@ -540,6 +547,11 @@ test("one instance under two names does not load: what is denied in one would be
   expect(problemsOf(twice).map(({ message }) => message)).toEqual([
     expect.stringContaining("one instance is one registry"),
   ]);
+});
+
+test("a password of digits where its variable's name belongs is not repeated", () => {
+  const problems = problemsOf(GOOD.replace("password_env: ACR_BROKER_REDIS_PASSWORD", "password_env: 84739201"));
+  expect(JSON.stringify(problems)).not.toContain("84739201");
 });
 
 test.each([
