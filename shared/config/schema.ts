@@ -363,9 +363,11 @@ const redis = z
     ),
     password_env: z.optional(
       z.string().check(
-        z.regex(/^[A-Z][A-Z0-9_]{0,63}$/, {
-          error:
-            "is no environment variable's name; write the name, such as ACR_BROKER_REDIS_PASSWORD, and never the password itself",
+        z.regex(/^(?!ALIBABA_CLOUD_)[A-Z][A-Z0-9_]{0,63}$/, {
+          error: ({ input }) =>
+            /^ALIBABA_CLOUD_[A-Z_]+$/.test(String(input))
+              ? "names one of the broker's own keys, which would be sent to Redis; name a variable that holds Redis' password"
+              : "is no environment variable's name; write the name, such as ACR_BROKER_REDIS_PASSWORD, and never the password itself",
         }),
         z.describe("the name of the environment variable that holds the password, such as ACR_BROKER_REDIS_PASSWORD"),
       ),

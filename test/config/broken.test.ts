@@ -239,6 +239,7 @@ const ROWS: Record<string, Row[]> = {
     ["  password_env: ACR_BROKER_REDIS_PASSWORD\n", "", "52:3", "stands without password_env; name the variable", "editor"],
     ["ACR_BROKER_REDIS_PASSWORD", "canary-Password", "53:17", "write the name, such as ACR_BROKER_REDIS_PASSWORD, and never the password itself", "editor"],
     ["password_env: ACR_BROKER_REDIS_PASSWORD", "password: canary-Password", "53:3", "is not known here; known are host, port, tls", "editor"],
+    ["password_env: ACR_BROKER_REDIS_PASSWORD", "password_env: ALIBABA_CLOUD_SECURITY_TOKEN", "53:17", "names one of the broker's own keys, which would be sent to Redis", "editor"],
     ["password_env: ACR_BROKER_REDIS_PASSWORD", "password_env: 84739201", "53:17", "is a number to YAML; write the name of the environment variable", "editor"],
     ["username: broker", "username: canary Password", "52:13", "is no user's name; write its user, 1 to 128 letters", "editor"],
     ["host: r-abc.redis", 'host: redis://:canary@r-abc.redis', "49:9", '"…@r-abc.redis.rds.aliyuncs.com" is no host; write its name or address alone'],
