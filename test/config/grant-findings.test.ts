@@ -355,10 +355,13 @@ describe("limits", () => {
     expect(said("github", ID, rest)).toEqual([expect.stringMatching(says)]);
   });
 
-  test.each([["times: { not_after: 2027-01-01T00:00:00Z }"], ["times: { days: [mon], zone: UTC }"]])(
-    "%s is not",
-    (rest) => expect(said("github", ID, rest)).toEqual([]),
-  );
+  test.each([
+    ["times: { not_after: 2027-01-01T00:00:00Z }"],
+    ["times: { days: [mon], zone: UTC }"],
+    // Two names of one zone, of which each version of Node lists another.
+    ["times: { days: [mon], zone: Asia/Kolkata }"],
+    ["times: { days: [mon], zone: Asia/Calcutta }"],
+  ])("%s is not", (rest) => expect(said("github", ID, rest)).toEqual([]));
 
   test("of a denial", () => {
     const tail =
