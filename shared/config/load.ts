@@ -27,6 +27,7 @@ import {
 import { deadRules } from "./dead-findings.ts";
 import { readYaml } from "./document.ts";
 import { issuerProblems } from "./issuer-problems.ts";
+import { limitRules } from "./limit-findings.ts";
 import { unsafeProblems } from "./lint.ts";
 import type { Found } from "./lint-findings.ts";
 import type { ConfigFile } from "./schema.ts";
@@ -131,10 +132,9 @@ export function parseConfig(
 
 /** What cannot match is in a grant of no use, and in a denial a hole that nobody sees: there it stops the start. */
 function deadDenials(config: BrokerConfig): Found[] {
-  const rules = [claimRules["claim-unknown"], deadRules["grant-never-matches"]];
-  return rules
-    .flatMap((rule) => rule?.(config, new Date(0)) ?? [])
-    .filter(({ path: [section] }) => section === "denials");
+  const rules = [claimRules["claim-unknown"], deadRules["grant-never-matches"], limitRules["times-never"]];
+  const denialsAlone = { ...config, grants: [] };
+  return rules.flatMap((rule) => rule?.(denialsAlone, new Date(0)) ?? []);
 }
 
 function resolveConfig(

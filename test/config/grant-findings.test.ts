@@ -350,6 +350,18 @@ describe("limits", () => {
       "times: { not_after: 2026-12-31T23:59:59Z }",
       /^times-over grants\.x\.times\.not_after: has passed, and the grant gives nobody anything/,
     ],
+    [
+      "times: { not_before: 2027-06-07T00:00:00Z, not_after: 2027-06-11T22:00:00Z, days: [sat, sun], zone: UTC }",
+      /^times-never grants\.x\.times: between not_before and not_after no such day or hour comes, and the grant gives nobody/,
+    ],
+    [
+      "times: { not_before: 2027-06-07T10:00:00Z, not_after: 2027-06-07T20:59:59Z, hours: 21:00-09:00, zone: UTC }",
+      /^times-never grants\.x\.times/,
+    ],
+    [
+      "times: { days: [sun, mon, tue, wed, thu, fri, sat], zone: UTC }",
+      /^limit-without-effect grants\.x\.times: the days/,
+    ],
     ["cidrs: [10.0.0.0/8]", /^grant-without-address grants\.x\.cidrs: in Function Compute the grant opens nothing/],
   ])("%s is said", (rest, says) => {
     expect(said("github", ID, rest)).toEqual([expect.stringMatching(says)]);
@@ -358,10 +370,30 @@ describe("limits", () => {
   test.each([
     ["times: { not_after: 2027-01-01T00:00:00Z }"],
     ["times: { days: [mon], zone: UTC }"],
+    // Friday evening in UTC is Saturday in China.
+    [
+      "times: { not_before: 2027-06-07T00:00:00Z, not_after: 2027-06-11T22:00:00Z, days: [sat, sun], zone: Asia/Shanghai }",
+    ],
+    ["times: { not_before: 2027-06-07T10:00:00Z, not_after: 2027-06-07T21:00:00Z, hours: 21:00-09:00, zone: UTC }"],
     // Two names of one zone, of which each version of Node lists another.
     ["times: { days: [mon], zone: Asia/Kolkata }"],
     ["times: { days: [mon], zone: Asia/Calcutta }"],
   ])("%s is not", (rest) => expect(said("github", ID, rest)).toEqual([]));
+
+  test("networks that are everywhere", () => {
+    expect(said("github", ID, 'cidrs: ["10.0.0.0/8", "::/0"]')).toContainEqual(
+      expect.stringMatching(/^limit-without-effect grants\.x\.cidrs: its networks are all there are/),
+    );
+  });
+
+  test("a denial of times that never come does not load", () => {
+    const times =
+      "times: { not_before: 2027-06-07T00:00:00Z, not_after: 2027-06-11T22:00:00Z, days: [sat], zone: UTC }";
+    const tail = `denials:\n  freeze: { registry: prod, deny: ["repository:web/app:push"], ${times} }\n`;
+    expect(() => lint(policy(grant("x", "github", ID), tail))).toThrow(
+      /10:\d+: denials\.freeze\.times: .* and the denial denies nothing; make them agree/,
+    );
+  });
 
   test("of a denial", () => {
     const tail =
