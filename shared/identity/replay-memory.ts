@@ -1,7 +1,7 @@
 /** Uses of tokens as this process remembers them: another instance of the function does not know of them. */
 
 import { BrokerError } from "../error.ts";
-import type { ReplayStore } from "./replay.ts";
+import { digest, type ReplayStore } from "./replay.ts";
 
 /** More marks than 10,000 pipelines leave behind in an hour; full, it refuses rather than forget one. */
 const MOST_MARKS = 200_000;
@@ -9,7 +9,7 @@ const MOST_MARKS = 200_000;
 interface Mark {
   /** In ms since the epoch: the token's own. */
   readonly expiresAt: number;
-  /** What it was first used for. */
+  /** What it was first used for, as a digest. */
   readonly purpose: string;
   /** How often it has been used, or is being. */
   uses: number;
@@ -28,9 +28,11 @@ export function memoryReplayStore(now: () => Date): ReplayStore {
 
   return {
     // Nothing in it waits, so two uses cannot meet halfway.
-    async use({ issuer, tokenId, expiresAt, purpose, most }) {
+    async use({ issuer, tokenId, expiresAt, purpose: whatFor, most }) {
       const time = now().getTime();
-      const key = JSON.stringify([issuer, tokenId]);
+      // A jti may be 5 KB long and so may what is asked for: 200,000 of those would be more memory than there is.
+      const key = digest(issuer, tokenId);
+      const purpose = digest(whatFor);
       const known = marks.get(key);
       const mark = known !== undefined && known.expiresAt > time ? known : { expiresAt, purpose, uses: 0 };
       if (mark.uses > 0 && (most === "bound" ? mark.purpose !== purpose : mark.uses >= most)) return "refused";

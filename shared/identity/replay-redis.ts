@@ -3,9 +3,8 @@
  * which mark it is. Names and values are digests: whoever reads Redis learns of no token, caller or repository.
  */
 
-import { createHash } from "node:crypto";
 import type { SharedRedis } from "../store/redis.ts";
-import type { ReplayStore } from "./replay.ts";
+import { digest, type ReplayStore } from "./replay.ts";
 
 /** Instances' clocks differ a little; a mark must not end before the last of them thinks that its token does. */
 const LONGER_MS = 5_000;
@@ -58,8 +57,4 @@ export function redisReplayStore(
       };
     },
   };
-}
-
-function digest(...parts: string[]): string {
-  return createHash("sha256").update(JSON.stringify(parts)).digest("base64url");
 }

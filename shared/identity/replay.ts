@@ -4,6 +4,7 @@
  * business: replay-memory.ts, replay-redis.ts.
  */
 
+import { createHash } from "node:crypto";
 import type { Replay } from "../config/config.ts";
 import { BrokerError } from "../error.ts";
 import type { AuthenticatedPrincipal } from "./principal.ts";
@@ -31,6 +32,11 @@ export interface TokenUse {
   readonly purpose: string;
   /** How often the token may be used in all; `bound`: without end, but only for what it was first used for. */
   readonly most: number | "bound";
+}
+
+/** What stands for texts of any length in a store: who reads it learns none of them, and none of them can fill it. */
+export function digest(...parts: string[]): string {
+  return createHash("sha256").update(JSON.stringify(parts)).digest("base64url");
 }
 
 /** Two uses of one token at once never both pass where only one may. */

@@ -2,6 +2,8 @@
 
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ownThenShared, type ReplayStore, type TokenUse } from "../../shared/identity/replay.ts";
@@ -31,6 +33,21 @@ test("in memory a mark ends with its token, and a use that is given back after t
   expect([typeof first, typeof second]).toEqual(["object", "object"]);
   await (first as { giveBack(): Promise<void> }).giveBack();
   expect(await store.use(use({ expiresAt: time + 1 }))).toBe("refused");
+});
+
+test("in memory a mark takes little, however long the token's jti and what it was used for", async () => {
+  setFlagsFromString("--expose-gc");
+  const collectGarbage = runInNewContext("gc") as () => void;
+  const bytes = () => {
+    collectGarbage();
+    return process.memoryUsage().heapUsed;
+  };
+  const store = memoryReplayStore(now);
+  const before = bytes();
+  for (let i = 0; i < 2_000; i++)
+    await store.use(use({ tokenId: `${i}`.padEnd(5_000), purpose: `${i}`.padEnd(5_000) }));
+  expect((bytes() - before) / 2_000).toBeLessThan(2_000);
+  expect(await store.use(use({ tokenId: "1999".padEnd(5_000) }))).toBe("refused");
 });
 
 describe.skipIf(!haveTools(["redis-server"]))("in Redis", () => {
