@@ -146,6 +146,8 @@ async function connect({ host, port, tls, username }: RedisSettings, password: s
       ? {}
       : {
           tls: {
+            // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
+            rejectUnauthorized: true,
             ...(isIP(host) === 0 ? { servername: host } : {}),
             ...(tls.ca === undefined ? {} : { ca: [...tls.ca.certificates] }),
           },

@@ -7,7 +7,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import type { RedisSettings } from "../../shared/config/config.ts";
 import { type SharedRedis, sharedRedis } from "../../shared/store/redis.ts";
 import { haveTools } from "../e2e/tools.ts";
@@ -19,6 +19,7 @@ const SET = "redis.call('SET', KEYS[1], ARGV[1]) return 1";
 
 const opened: { close(): unknown }[] = [];
 afterEach(async () => {
+  vi.unstubAllEnvs();
   for (const one of opened.splice(0).reverse()) await one.close();
 });
 
@@ -225,6 +226,14 @@ describe.skipIf(!haveTools(["redis-server", "openssl"]))("TLS", () => {
   });
 
   test("with an authority that nobody named: unavailable", async () => {
+    const { port } = await tlsServer();
+    const { echo, told } = connection(port, { host: "localhost", tls: {} });
+    expect(await echo()).toBe("unavailable");
+    expect(told).toEqual(["DEPTH_ZERO_SELF_SIGNED_CERT"]);
+  });
+
+  test("with an authority that nobody named, and Node told to believe everybody: unavailable", async () => {
+    vi.stubEnv("NODE_TLS_REJECT_UNAUTHORIZED", "0");
     const { port } = await tlsServer();
     const { echo, told } = connection(port, { host: "localhost", tls: {} });
     expect(await echo()).toBe("unavailable");
