@@ -232,7 +232,8 @@ function whyNot(
 function nearestMiss(principal: Principal, grants: readonly Grant[]): NearMiss | undefined {
   const misses = grants.flatMap((grant) => {
     const conditions = grant.when.filter((condition) => !holds(condition, principal.claims));
-    const limits = (grant.limits ?? []).filter((limit) => !keeps(limit, principal));
+    // Looked at only where they decide: they take longer than conditions, and a stranger may miss thousands of grants.
+    const limits = conditions.length > 0 ? [] : (grant.limits ?? []).filter((limit) => !keeps(limit, principal));
     const held = grant.when.filter((one) => isVouchedFor(one) && !conditions.includes(one)).length;
     const failed = conditions[0] ?? limits[0];
     return failed === undefined ? [] : [{ grant, failed, failing: conditions.length + limits.length, held }];

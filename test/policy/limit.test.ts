@@ -146,6 +146,23 @@ describe("a limited grant", () => {
     expect(words).not.toMatch(/web,|10\.0|fri/);
     expect(words).toContain("condition on claim repository_id failed");
   });
+
+  test("is not held against the clock or the network for a stranger, who may miss thousands of such grants at once", () => {
+    const looks: string[] = [];
+    const stranger: Principal = {
+      ...caller({ repository_id: "666" }),
+      get time() {
+        looks.push("time");
+        return friday;
+      },
+      get address() {
+        looks.push("address");
+        return "192.0.2.1";
+      },
+    };
+    expect(decide(stranger, push, policy([limited]))).toMatchObject({ reason: { kind: "condition" } });
+    expect(looks).toEqual([]);
+  });
 });
 
 describe("a denial of certain times", () => {
