@@ -99,6 +99,7 @@ export const deadRules: Readonly<Record<string, Rule>> = {
       ...one.conditions.flatMap((placed) => ofAnotherForm(placed)),
       ...contradictions(one),
     ]),
+  "denial-of-nobody": (config) => conditioned(config).flatMap(({ conditions }) => conditions.flatMap(ofNoMember)),
 };
 
 function ofAnotherForm({ path, condition, issuer }: Placed): Found[] {
@@ -119,20 +120,35 @@ function ofAnotherForm({ path, condition, issuer }: Placed): Found[] {
   });
 }
 
-/** `iss` and `aud` are known to the letter, or no token is taken. What grants name of a template is what it takes. */
+/** `iss` and `aud` are known to the letter, or no token is taken. Of a template's issuers see `ofNoMember`. */
 function ofAnotherIssuer({ path, condition, issuer }: Placed): Found[] {
   const { claim } = condition;
-  if (issuer.provider === "alibaba" || (claim === "iss" && "accepted" in issuer && path[0] === "grants")) return [];
-  const possible = claim === "iss" ? acceptedIss(issuer) : [issuer.audience];
-  const write = possible.length > 1 ? "one that a grant names" : quote(possible.join());
+  if (issuer.provider === "alibaba" || (claim === "iss" && "accepted" in issuer)) return [];
+  const only = claim === "iss" ? acceptedIss(issuer).join() : issuer.audience;
   return textsOf(condition).flatMap(({ below, text }) =>
-    possible.some((one) => canMeet(text, one))
+    canMeet(text, only)
       ? []
       : [
           found(
             path,
             below,
-            `no token that is taken of ${issuer.name} has such an ${claim}, ${quote(text)}; write ${write}`,
+            `no token that is taken of ${issuer.name} has such an ${claim}, ${quote(text)}; write ${quote(only)}`,
+          ),
+        ],
+  );
+}
+
+/** Whom no grant names is not believed anyway: a slip of the pen, or meant for a grant to come. */
+function ofNoMember({ path, condition, issuer }: Placed): Found[] {
+  if (condition.claim !== "iss" || path[0] !== "denials" || !("accepted" in issuer)) return [];
+  return textsOf(condition).flatMap(({ below, text }) =>
+    issuer.accepted.includes(text)
+      ? []
+      : [
+          found(
+            path,
+            below,
+            `no grant of ${issuer.name} names ${quote(text)}, and so far nobody is denied anything by it`,
           ),
         ],
   );

@@ -29,6 +29,7 @@ const ISSUERS: Readonly<Record<string, string>> = {
   spiffe: "{ provider: spiffe, issuer: https://spire.example.com }",
   jenkins: "{ provider: jenkins, issuer: https://jenkins.example.com/oidc }",
   generic: "{ provider: generic, issuer: https://issuer.example.com }",
+  orgs: '{ provider: generic, issuer_template: "https://issuer.example.com/{org}" }',
   ram: '{ provider: alibaba, accounts: ["1234567890123456"] }',
 };
 
@@ -341,6 +342,20 @@ describe("issuer-unused and registry-unused", () => {
       "issuer-unused note 7:3",
     ]);
   });
+});
+
+test("a denial of one of a template's issuers that no grant names is said, be it a slip of the pen", () => {
+  const of = (org: string) =>
+    lint(
+      policy(
+        grant("x", "orgs", "iss: https://issuer.example.com/acme, sub: builder"),
+        `denials:\n  y: { issuer: orgs, when: { iss: https://issuer.example.com/${org} }, registry: prod, deny: ["repository:web/app:push"] }\n`,
+      ),
+    ).map(({ rule, message }) => `${rule} ${message}`);
+  expect(of("acme")).toEqual([]);
+  expect(of("acmee")).toEqual([
+    'denial-of-nobody denials.y.when.iss: no grant of orgs names "https://issuer.example.com/acmee", and so far nobody is denied anything by it',
+  ]);
 });
 
 describe("limits", () => {
