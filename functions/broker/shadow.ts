@@ -47,12 +47,13 @@ function difference(
   const same = counterpart(principal, first, second);
   const shadowed: Verdict = typeof same === "string" ? { outcome: "deny", code: same } : verdict(same, request, second);
   if (rightsOf(serving) === rightsOf(shadowed)) return undefined;
-  const { source, subject } = principal;
+  const { source, member, subject } = principal;
   return {
     event: "shadow",
     version: 1,
     request_id: requestId,
     ...("issuer" in source ? { issuer: source.issuer } : { api_key: source.apiKey }),
+    ...(member === undefined ? {} : { issuer_member: member }),
     subject,
     ...(request.registry === undefined ? {} : { registry: request.registry }),
     ...("grant" in request.wanted

@@ -64,6 +64,7 @@ export interface ShadowEvent {
   readonly request_id: string;
   readonly issuer?: string;
   readonly api_key?: string;
+  readonly issuer_member?: string;
   readonly subject: string;
   readonly registry?: string;
   /** One of the two: what was asked for. */

@@ -355,10 +355,10 @@ const redis = z
     // Not echoed, nor is the next: what stands here by mistake may be the password itself.
     username: z.optional(
       z.string().check(
-        z.regex(/^[A-Za-z0-9_.:@-]{1,128}$/, {
-          error: "is no user's name; write its user, 1 to 128 letters, digits and _ . : @ -, and never the password",
+        z.regex(/^[A-Za-z0-9_.@-]{1,128}$/, {
+          error: "is no user's name; write its user, 1 to 128 letters, digits and _ . @ -, and never the password",
         }),
-        z.describe("its user, 1 to 128 letters, digits and _ . : @ -; the default user when left out"),
+        z.describe("its user, 1 to 128 letters, digits and _ . @ -; the default user when left out"),
       ),
     ),
     password_env: z.optional(

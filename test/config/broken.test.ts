@@ -240,6 +240,7 @@ const ROWS: Record<string, Row[]> = {
     ["./ca.pem", "./key.pem", "51:12", "holds a private key"],
     ["./ca.pem", "./large.pem", "51:12", "is over 64 KiB"],
     ["username: broker", 'username: "bro ker"', "52:13", "write its user", "editor"],
+    ["username: broker", "username: broker:canary-Password", "52:13", "and never the password", "editor"],
     ["  password_env: ACR_BROKER_REDIS_PASSWORD\n", "", "52:3", "stands without password_env; name the variable", "editor"],
     ["ACR_BROKER_REDIS_PASSWORD", "canary-Password", "53:17", "write the name, such as ACR_BROKER_REDIS_PASSWORD, and never the password itself", "editor"],
     ["password_env: ACR_BROKER_REDIS_PASSWORD", "password: canary-Password", "53:3", "is not known here; known are host, port, tls", "editor"],
