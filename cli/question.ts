@@ -1,6 +1,7 @@
 /** What is asked about a policy without a broker: from names and claims to a principal and a request. */
 
 import type { BrokerConfig, Registry } from "../shared/config/config.ts";
+import { keyProblem, refusedKey } from "../shared/identity/api-key.ts";
 import { acceptedIss, memberOf, valuesIn } from "../shared/identity/issuer-template.ts";
 import { principalName } from "../shared/identity/principal.ts";
 import { nearName } from "../shared/near-name.ts";
@@ -32,8 +33,9 @@ export function principalOf(
   config: BrokerConfig,
 ): Principal | Misnomer {
   if (apiKey !== undefined) {
-    if (config.apiKeys.has(apiKey)) return { source: { apiKey }, subject: apiKey, claims: {}, address, time };
-    return { field: "api_key", problem: unknown("API key", apiKey, config.apiKeys.keys()) };
+    const key = config.apiKeys.get(apiKey);
+    if (key === undefined) return { field: "api_key", problem: unknown("API key", apiKey, config.apiKeys.keys()) };
+    return { source: { apiKey }, subject: apiKey, claims: {}, address, time };
   }
   if (claims === undefined) return { field: "claims", problem: "is missing: who is asking?" };
   const source = issuerOf(claims, issuer, config);
@@ -71,7 +73,15 @@ function issuerOf({ iss }: Claims, named: string | undefined, { issuers }: Broke
     template === undefined
       ? "no configured issuer has the claims' iss"
       : `no grant of ${template.name} names the claims' iss, though it is of that template's form`;
-  return { field: "claims", problem: `${why}, so the broker would answer untrusted_issuer; configured are ${known}` };
+  const ours = [...issuers.values()].flatMap((one) =>
+    acceptedIss(one)
+      .slice(0, 1)
+      .map((url) => `${one.name} (${url})`),
+  );
+  return {
+    field: "claims",
+    problem: `${why}, so the broker would answer untrusted_issuer; it is ${JSON.stringify(iss)}, and configured are ${ours.join(", ")}`,
+  };
 }
 
 export interface Wish {
@@ -126,13 +136,24 @@ export function requestOf({ scope, grant, registry }: Wish, config: BrokerConfig
 /** The explanation that a broker of this policy would give. */
 export function answer(principal: Principal, request: RightsRequest, config: BrokerConfig): Explanation {
   const registry = "grant" in request ? request.grant.registry : request.registry;
-  return explain({
+  const explanation = explain({
     principal,
     caller: principalName(principal),
     request,
     policy: config,
     location: config.registries.get(registry) as Registry,
   });
+  const problem = apiKeyProblem(principal, config);
+  return problem === undefined
+    ? explanation
+    : { ...explanation, refusal: { code: "invalid_api_key", detail: problem } };
+}
+
+/** With what the broker would refuse the holder of a key, whatever the policy gives him. */
+function apiKeyProblem({ source, address, time }: Principal, { apiKeys }: BrokerConfig): string | undefined {
+  const key = "apiKey" in source ? apiKeys.get(source.apiKey) : undefined;
+  const problem = key && keyProblem(key, address, time);
+  return problem && refusedKey(problem);
 }
 
 function unknown(what: string, wrong: string, known: Iterable<string>): string {

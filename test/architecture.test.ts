@@ -24,6 +24,7 @@ const ALLOWED: Readonly<Record<string, Readonly<Record<string, "code" | "type">>
     "shared/json.ts": "code",
   },
   "shared/config": {
+    "shared/address.ts": "code",
     "shared/policy": "code",
     "shared/identity": "code",
     "shared/json.ts": "code",

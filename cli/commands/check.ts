@@ -1,10 +1,12 @@
 /** `acr-broker check`: what is wrong with a policy; of one that is right, what the broker will call it. */
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import { type BrokerConfig, ConfigError } from "../../shared/config/config.ts";
 import { readYaml, type YamlDocument } from "../../shared/config/document.ts";
 import { type Finding, lintFindings } from "../../shared/config/lint-findings.ts";
+import { quote } from "../../shared/policy/scope.ts";
 import { colours } from "../colours.ts";
 import { command, EXIT, type Terminal, UsageError } from "../command.ts";
 import { findingsSarif, findingsText } from "../findings.ts";
@@ -61,10 +63,40 @@ async function inspect(file: string, terminal: Terminal): Promise<Report> {
       document ??= readYaml(readFileSync(file, "utf8"));
       return document.position(path, part);
     };
-    return { file, config, findings: lintFindings({ config, file, position, now: terminal.now() }) };
+    const findings = lintFindings({ config, file, position, now: terminal.now() });
+    return { file, config, findings: [...findings, ...(await shadowFindings(file, config, position, terminal))] };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     return { file, findings: error.problems.map((problem) => ({ rule: "config", severity: "error", ...problem })) };
+  }
+}
+
+/** The broker would start without a shadow that does not load; the build would not pack it. */
+async function shadowFindings(
+  file: string,
+  { shadow }: BrokerConfig,
+  position: YamlDocument["position"],
+  terminal: Terminal,
+): Promise<Finding[]> {
+  if (shadow === undefined) return [];
+  const other = join(dirname(file), shadow);
+  const found = (message: string): Finding => ({
+    rule: "shadow",
+    severity: "error",
+    file,
+    ...position(["shadow"], "value"),
+    message: `shadow: ${quote(shadow)} ${message}`,
+  });
+  if (resolve(other) === resolve(file)) return [found("is this policy itself; name another, or take shadow out")];
+  if (!existsSync(other)) return [found("is not there; a path is relative to this file")];
+  try {
+    await readPolicy(other, terminal, "checked");
+    return [];
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const [first] = error.problems;
+    const where = first === undefined ? "" : `, first ${other}:${first.line}:${first.column}: ${first.message}`;
+    return [found(`does not load: ${plural(error.problems.length, "problem")}${where}`)];
   }
 }
 

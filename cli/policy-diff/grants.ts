@@ -1,6 +1,6 @@
 /** What two policies' grants and denials give and deny otherwise: one by one, matched by name, then by content. */
 
-import { givenBy, holdersWithin, implies } from "../../shared/config/grant-order.ts";
+import { givenBy, holdersWithin, implies, limitWithin } from "../../shared/config/grant-order.ts";
 import { type Condition, describeCondition } from "../../shared/policy/condition.ts";
 import type { Denial, Grant } from "../../shared/policy/grant.ts";
 import { describeLimit, type Limit } from "../../shared/policy/limit.ts";
@@ -147,13 +147,15 @@ function conditionChange(was: readonly Condition[], is: readonly Condition[]): D
 function limitChange(was: readonly Limit[] = [], is: readonly Limit[] = []): Detail[] {
   return (["network", "time"] as const).flatMap((kind) => {
     const [before, after] = [was, is].map((all) => all.find((one) => one.kind === kind));
-    // Of two that are both there it is not told which is the wider.
-    const direction = before === undefined ? "narrowed" : after === undefined ? "widened" : "both";
-    return changed(FIELDS[kind], before && describeLimit(before), after && describeLimit(after), direction);
+    const [more, less] = [limitWithin(before, after), limitWithin(after, before)];
+    const direction = more && less ? "same" : more ? "widened" : less ? "narrowed" : "both";
+    const shown = (limit: Limit | undefined) => (limit === undefined ? WITHOUT[kind] : describeLimit(limit));
+    return changed(FIELDS[kind], shown(before), shown(after), direction);
   });
 }
 
 const FIELDS = { network: "cidrs", time: "times" } as const;
+const WITHOUT = { network: "anywhere", time: "always" } as const;
 
 function limitDetails(limits: readonly Limit[] = [], direction: Detail["direction"]): Detail[] {
   return limits.map((one) => ({ field: FIELDS[one.kind], direction, text: describeLimit(one) }));

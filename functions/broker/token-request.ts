@@ -3,6 +3,7 @@
 import * as z from "zod/mini";
 import { BrokerError } from "../../shared/error.ts";
 import { parseStrictJson } from "../../shared/json.ts";
+import { nearName } from "../../shared/near-name.ts";
 import { SHORTEST_LIFETIME_SECONDS } from "../../shared/policy/grant.ts";
 import { parseScope, quote, type Scope } from "../../shared/policy/scope.ts";
 
@@ -95,11 +96,13 @@ function fromBody(text: string, contentType: string | null): Record<string, unkn
     case "application/json":
       return fromJson(text);
     case "application/x-www-form-urlencoded":
+      // What curl -d sends unless it is told otherwise.
+      if (/^\s*\{/.test(text)) throw invalid("the body is JSON, sent as a form; send Content-Type: application/json");
       return fromParameters(new URLSearchParams(text));
     default:
       throw new BrokerError(
         "unsupported_media_type",
-        `the body is ${quote(mediaType ?? "")}; send application/json or application/x-www-form-urlencoded`,
+        `the body is ${mediaType ? quote(mediaType) : "of no declared type"}; send application/json or application/x-www-form-urlencoded`,
       );
   }
 }
@@ -132,8 +135,11 @@ function fromParameters(parameters: URLSearchParams): Record<string, unknown> {
 }
 
 function unknownField(field: string): BrokerError {
-  const known = Object.keys(tokenRequestSchema.shape).join(", ");
-  return invalid(`${quote(field)} is no field of this request; the fields are ${known}`);
+  const known = Object.keys(tokenRequestSchema.shape);
+  const near = nearName(field, known);
+  return invalid(
+    `${quote(field)} is no field of this request; ${near === undefined ? "" : `did you mean ${near}? `}the fields are ${known.join(", ")}`,
+  );
 }
 
 function describe(issue: z.core.$ZodIssue): string {

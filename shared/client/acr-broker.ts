@@ -17,7 +17,7 @@ import {
 } from "./identity/identity.ts";
 import type { Outside } from "./outside.ts";
 import type { RamKeySource } from "./ram/keys.ts";
-import { type CredentialsRequest, readRequest, type Wanted } from "./request.ts";
+import { type CredentialsRequest, readRequest, refuseUnknown, type Wanted } from "./request.ts";
 import { singleFlight } from "./single-flight.ts";
 
 export interface AcrBrokerOptions {
@@ -35,6 +35,7 @@ export interface AcrBrokerOptions {
   readonly outside?: Partial<Outside>;
 }
 
+const OPTIONS = ["url", "identity", "audience", "functionCompute", "deadlineSeconds", "outside"];
 const DEADLINE_SECONDS = 30;
 /** After a refresh beside a request has failed. */
 const REFRESH_PAUSE_MS = 10_000;
@@ -64,7 +65,11 @@ export class AcrBroker {
     if (!(deadlineSeconds > 0 && deadlineSeconds <= 3600)) {
       throw new OptionsError("deadlineSeconds must be more than 0 and at most 3600");
     }
-    if (identity === "") throw new OptionsError("identity is empty; is the variable set that it comes from?");
+    refuseUnknown("option", options, OPTIONS);
+    // A variable that is not set must not become whatever else is found.
+    if (identity === "" || ("identity" in options && identity === undefined)) {
+      throw new OptionsError("identity is empty; is the variable set that it comes from?");
+    }
     this.#deadlineMs = deadlineSeconds * 1000;
     this.#audience = audience;
     this.#identity = identity === undefined ? undefined : identitySource(identity);

@@ -27,8 +27,20 @@ export interface Wanted {
 
 const LEAST_LIFE_SECONDS = 60;
 
+const FIELDS = ["registry", "scope", "grant", "ttl", "minTtl", "signal"];
+
+/** A slip in a name must not leave out what it was to say. @throws OptionsError */
+export function refuseUnknown(what: string, given: object, known: readonly string[]): void {
+  const unknown = Object.keys(given).find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new OptionsError(`${JSON.stringify(unknown)} is no ${what}; there is ${known.join(", ")}`);
+  }
+}
+
 /** @throws OptionsError */
-export function readRequest({ registry, scope, grant, ttl, minTtl }: CredentialsRequest): Wanted {
+export function readRequest(request: CredentialsRequest): Wanted {
+  refuseUnknown("field of a request", request, FIELDS);
+  const { registry, scope, grant, ttl, minTtl } = request;
   if (registry !== undefined) checkName("registry", registry);
   const seconds = { ttl, minTtl };
   for (const [name, value] of Object.entries(seconds)) {

@@ -6,7 +6,7 @@
 import * as z from "zod/mini";
 import { judgementOf } from "../identity/providers.ts";
 import { nearName } from "../near-name.ts";
-import { covers, parseScope, quote, type Scope } from "../policy/scope.ts";
+import { covers, formatScope, parseScope, quote, type Scope } from "../policy/scope.ts";
 import { isScopeTemplate, parseScopeTemplate, variablesOf } from "../policy/scope-template.ts";
 import type { Path, YamlDocument } from "./document.ts";
 import { ConfigFile } from "./schema.ts";
@@ -150,7 +150,12 @@ export function crossProblems(config: Sound<ConfigFile>): Problem[] {
     const scope = parsedScope(text);
     if (config.ceiling === undefined || scope === undefined) return;
     if (scope.actions.every((action) => ceiling.some((most) => covers(most, scope, action)))) return;
-    refuse(path, "value", "is beyond the ceiling; write less, or raise the ceiling for everybody");
+    const near = ceiling.filter(({ namespace }) => namespace === scope.namespace).map(formatScope);
+    refuse(
+      path,
+      "value",
+      `${quote(text)} is beyond the ceiling, which has ${near.length === 0 ? `nothing of ${scope.namespace}` : near.join(" ")}; write less, or raise the ceiling for everybody`,
+    );
   };
   /** A clock and the days that are read off it go together, and a stretch of time must not end before it begins. */
   const timesProblem = (path: Path, times: Times | undefined) => {
@@ -273,9 +278,15 @@ function inWords(issue: z.core.$ZodIssue, base: Path, document: YamlDocument): P
     case "invalid_key":
       return [{ path, part: "key", message: issue.issues[0]?.message ?? "" }];
     case "invalid_value":
+      if (typeof value === "string" && issue.values.some((one) => typeof one !== "string" && String(one) === value)) {
+        return wrong(`is text; write ${value} without quotes`);
+      }
       return wrong(`${shown(value)} is not known here; write ${oneOf(issue.values)} (${description})`);
     case "invalid_union": {
       if (options.length > 0) return wrong(`${shown(value)} is not known here; write ${oneOf(options)}`);
+      if (typeof value === "number" && !issue.errors.flat().some(wantsText)) {
+        return wrong(`${value} will not do; write ${description}`);
+      }
       const meant = issue.errors.find(
         (errors) => !errors.some(({ code, path }) => code === "invalid_type" && path.length === 0),
       );
@@ -298,6 +309,10 @@ function inWords(issue: z.core.$ZodIssue, base: Path, document: YamlDocument): P
 }
 
 /** `written` is shown; left out: it may be a secret. */
+function wantsText(issue: z.core.$ZodIssue): boolean {
+  return issue.code === "invalid_type" && issue.expected === "string";
+}
+
 function wrongType(value: unknown, expected: string, description: string, written?: string): string {
   if (value === null) return `has no value; write ${description}`;
   if (expected === "string" && typeof value !== "object") {
@@ -306,7 +321,9 @@ function wrongType(value: unknown, expected: string, description: string, writte
     return `is a ${typeof value} to YAML; write ${isShown ? `it in quotes: ${quote(written)}` : description}`;
   }
   if (expected === "number" || expected === "int") {
-    return `${typeof value === "number" ? "is not a whole number" : "is not a number"}; write ${description}, without quotes`;
+    if (typeof value === "number") return `is not a whole number; write ${description}`;
+    const isQuoted = typeof value === "string" && /^\d+$/.test(value);
+    return `is not a number; write ${description}${isQuoted ? ", without quotes" : ""}`;
   }
   if (expected === "boolean") return "is neither true nor false; write one of them, without quotes";
   if (expected === "array") return `is not a list; write ${description}, in [ ]`;

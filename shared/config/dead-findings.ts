@@ -5,8 +5,9 @@
 
 import { acceptedIss } from "../identity/issuer-template.ts";
 import { quote } from "../policy/scope.ts";
+import { variablesOf } from "../policy/scope-template.ts";
 import { pathText } from "./check.ts";
-import type { Issuer, OidcProvider } from "./config.ts";
+import type { BrokerConfig, Issuer, OidcProvider } from "./config.ts";
 import type { Found, Rule } from "./lint-findings.ts";
 import { canMeet } from "./patterns.ts";
 import { type Conditioned, conditioned, type Placed, textsOf } from "./written-conditions.ts";
@@ -95,12 +96,28 @@ const COMPOSED: Readonly<Partial<Record<OidcProvider, readonly Composed[]>>> = {
 
 export const deadRules: Readonly<Record<string, Rule>> = {
   "grant-never-matches": (config) =>
-    conditioned(config).flatMap((one) => [
-      ...one.conditions.flatMap((placed) => ofAnotherForm(placed)),
-      ...contradictions(one),
-    ]),
+    conditioned(config)
+      .flatMap((one) => [...one.conditions.flatMap((placed) => ofAnotherForm(placed)), ...contradictions(one)])
+      .concat(neverNames(config)),
   "denial-of-nobody": (config) => conditioned(config).flatMap(({ conditions }) => conditions.flatMap(ofNoMember)),
 };
+
+/** Variables whose claim always has a separator in it, which no part of a name may have. */
+function neverNames({ grants, issuers }: BrokerConfig): Found[] {
+  return grants.flatMap(({ name, holder, allowFor = [] }) => {
+    const issuer = "issuer" in holder ? issuers.get(holder.issuer) : undefined;
+    if (issuer === undefined) return [];
+    const forms = formsOf(issuer);
+    return allowFor.flatMap((template) =>
+      Object.values(variablesOf(template)).flatMap((claim) => {
+        const form = Object.hasOwn(forms, claim) ? forms[claim] : undefined;
+        if (form === undefined || !form.forms.every((one) => /[/:]/.test(one))) return [];
+        const message = `in ${template.text} the claim ${claim} always has a / or : in it, which no part of a name may have, so the scope is given to nobody; take a claim that is one name, or write the scopes out`;
+        return [found(["grants", name, "allow"], [], message)];
+      }),
+    );
+  });
+}
 
 function ofAnotherForm({ path, condition, issuer }: Placed): Found[] {
   const { claim } = condition;

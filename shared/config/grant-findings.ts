@@ -5,16 +5,20 @@ import type { Grant } from "../policy/grant.ts";
 import { claimRules } from "./claim-findings.ts";
 import type { BrokerConfig } from "./config.ts";
 import { deadRules } from "./dead-findings.ts";
+import { denialRules } from "./denial-findings.ts";
 import { coversAll, givenBy, holdersWithin, impliesAll, otherLimits } from "./grant-order.ts";
 import { limitRules } from "./limit-findings.ts";
 import type { Found, Rule } from "./lint-findings.ts";
 import { patternRules } from "./pattern-findings.ts";
+import { registryRules } from "./registry-findings.ts";
 
 export const grantRules: Readonly<Record<string, Rule>> = {
   ...claimRules,
   ...patternRules,
   ...deadRules,
   ...limitRules,
+  ...denialRules,
+  ...registryRules,
   "grant-shadowed": ({ grants }) => {
     const likely = byRarestCondition(grants);
     return grants.flatMap((grant): Found[] => {

@@ -3,8 +3,10 @@
  * token; a no may only mean that it cannot be told.
  */
 
+import { networks } from "../address.ts";
 import { type Condition, globMatches } from "../policy/condition.ts";
 import type { Grant } from "../policy/grant.ts";
+import { keepsWeek, type Limit, type TimeLimit } from "../policy/limit.ts";
 import type { Action, Scope } from "../policy/scope.ts";
 import type { ScopeTemplate } from "../policy/scope-template.ts";
 import { isWithin } from "./patterns.ts";
@@ -68,6 +70,43 @@ export function holdersWithin(narrow: Grant["holder"], wide: Grant["holder"]): b
   return "issuer" in narrow
     ? "issuer" in wide && narrow.issuer === wide.issuer
     : "apiKeys" in wide && narrow.apiKeys.every((key) => wide.apiKeys.includes(key));
+}
+
+/** Whether the one limit is kept wherever the other is; none is kept everywhere. Both of one kind. */
+export function limitWithin(narrow: Limit | undefined, wide: Limit | undefined): boolean {
+  if (wide === undefined) return true;
+  if (narrow === undefined) return false;
+  if (narrow.kind === "network" && wide.kind === "network") {
+    return narrow.cidrs.every((cidr) => wide.cidrs.some((other) => cidrWithin(cidr, other)));
+  }
+  return narrow.kind === "time" && wide.kind === "time" && timesWithin(narrow, wide);
+}
+
+function cidrWithin(narrow: string, wide: string): boolean {
+  const [address = "", length] = narrow.split("/");
+  return Number(length) >= Number(wide.split("/")[1]) && networks([wide]).includes(address);
+}
+
+function timesWithin(narrow: TimeLimit, wide: TimeLimit): boolean {
+  if (wide.notBefore !== undefined && !(narrow.notBefore !== undefined && narrow.notBefore >= wide.notBefore))
+    return false;
+  if (wide.notAfter !== undefined && !(narrow.notAfter !== undefined && narrow.notAfter <= wide.notAfter)) return false;
+  if (wide.days === undefined && wide.hours === undefined) return true;
+  // Clocks of two places cannot be compared but by asking each at every moment.
+  return narrow.zone === wide.zone && minutesOfTheWeek(narrow).every((minute) => isWithinWeek(wide, minute));
+}
+
+const MINUTES_A_DAY = 24 * 60;
+
+/** Of a week that begins on Sunday at midnight, those that days and hours take in. */
+function minutesOfTheWeek(limit: TimeLimit): number[] {
+  return Array.from({ length: 7 * MINUTES_A_DAY }, (_, minute) => minute).filter((minute) =>
+    isWithinWeek(limit, minute),
+  );
+}
+
+function isWithinWeek({ days, hours }: TimeLimit, minute: number): boolean {
+  return keepsWeek(days, hours, Math.floor(minute / MINUTES_A_DAY), minute % MINUTES_A_DAY);
 }
 
 /** What narrows a grant otherwise than those parts that are compared here, as text: the same, or it cannot be told. */

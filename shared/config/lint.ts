@@ -99,6 +99,10 @@ export function unsafeProblems(config: Sound<ConfigFile>): Problem[] {
       const message = `is not the preset for ${url}; write ${expected}, which knows what its callers can choose`;
       problems.push({ path: ["issuers", name, "provider"], part: "value", message });
     }
+    if (expected !== undefined && issuer.issuer?.endsWith("/")) {
+      const message = `ends in a slash, and no iss of ${expected} does; write ${quote(issuer.issuer.replace(/\/+$/, ""))}`;
+      problems.push({ path: ["issuers", name, "issuer"], part: "value", message });
+    }
   }
   for (const [name, grant] of Object.entries(config.grants ?? {})) {
     const provider = grant?.issuer === undefined ? undefined : issuers.get(grant.issuer)?.provider;

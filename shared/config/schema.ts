@@ -307,12 +307,15 @@ const denial = z.strictObject({
 
 const apiKey = z.strictObject({
   // Not echoed: what stands here by mistake may be the key itself.
-  sha256: z
-    .string()
-    .check(
-      z.regex(/^[0-9a-f]{64}$/, "is not a SHA-256; write the 64 lower-case hex digits of the whole key's digest"),
-      z.describe("the SHA-256 of the whole key, 64 lower-case hex digits"),
-    ),
+  sha256: z.string().check(
+    z.regex(/^[0-9a-f]{64}$/, {
+      error: ({ input }) =>
+        /^abk_/.test(String(input))
+          ? "is a key, and belongs to its holder alone; treat it as leaked, make a new one (acr-broker key new), and write what that prints"
+          : "is not a SHA-256; write the 64 lower-case hex digits of the whole key's digest",
+    }),
+    z.describe("the SHA-256 of the whole key, 64 lower-case hex digits"),
+  ),
   expires: ruled(values.dateTime, "when it ends, a date and time with its zone: 2027-06-30T00:00:00Z", "date-time"),
   cidrs: z.optional(cidrs("the networks that it may be used from; anywhere when left out")),
   created: z.optional(

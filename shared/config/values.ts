@@ -158,10 +158,10 @@ export const hours: Rule = (value) => {
 
 /** Minutes since midnight; undefined where the text has another form. */
 export function parseHours(value: string): { readonly from: number; readonly to: number } | undefined {
-  const match = /^([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)$/.exec(value);
+  const match = /^([01]\d|2[0-3]):([0-5]\d)-(?:([01]\d|2[0-3]):([0-5]\d)|(24):(00))$/.exec(value);
   if (match === null) return undefined;
-  const [fromHour, fromMinute, toHour, toMinute] = match.slice(1).map(Number) as [number, number, number, number];
-  return { from: fromHour * 60 + fromMinute, to: toHour * 60 + toMinute };
+  const [, fromHour, fromMinute, toHour = match[5], toMinute = match[6]] = match;
+  return { from: Number(fromHour) * 60 + Number(fromMinute), to: Number(toHour) * 60 + Number(toMinute) };
 }
 
 /**

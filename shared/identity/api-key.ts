@@ -37,10 +37,7 @@ export interface ApiKeys {
 
 export function apiKeys(configured: ReadonlyMap<string, ApiKey>): ApiKeys {
   const holders = new Map(
-    [...configured].map(([name, key]) => [
-      name,
-      { key, digest: Buffer.from(key.sha256, "hex"), from: networks(key.cidrs) },
-    ]),
+    [...configured].map(([name, key]) => [name, { key, digest: Buffer.from(key.sha256, "hex") }]),
   );
 
   return {
@@ -56,24 +53,35 @@ export function apiKeys(configured: ReadonlyMap<string, ApiKey>): ApiKeys {
       if (holder === undefined || !isRight) {
         throw refused("the broker does not know it, or no longer; ask its operator for a new one");
       }
-      const { key, from } = holder;
-      if (key.expires <= now) {
-        throw refused(
-          `${name} expired at ${key.expires.toISOString()}; ask the broker's operator for a new one (acr-broker key new)`,
-        );
-      }
-      if (key.cidrs.length > 0) {
-        if (address === undefined) {
-          throw refused(
-            `${name} may be used from certain networks only (cidrs), and this broker cannot tell where a request comes from; its operator must name the header that his gateway sets (client_address), or take cidrs out`,
-          );
-        }
-        if (!from.includes(address))
-          throw refused(`${name} may not be used from ${address}, which is in none of its cidrs`);
-      }
+      const { key } = holder;
+      const problem = keyProblem(key, address, now);
+      if (problem !== undefined) throw refused(problem);
       return { source: { apiKey: name }, subject: name, claims: {}, expiresAt: key.expires };
     },
   };
+}
+
+/** Why its holder may not use the key from there and then; `now` left out: whenever it has not expired. */
+export function keyProblem(
+  { name, expires, cidrs }: ApiKey,
+  address: string | undefined,
+  now: Date | undefined,
+): string | undefined {
+  if (now !== undefined && expires <= now) {
+    return `${name} expired at ${expires.toISOString()}; ask the broker's operator for a new one (acr-broker key new)`;
+  }
+  if (cidrs.length === 0) return undefined;
+  if (address === undefined) {
+    return `${name} may be used from certain networks only (cidrs), and this broker cannot tell where a request comes from; its operator must name the header that his gateway sets (client_address), or take cidrs out`;
+  }
+  return networks(cidrs).includes(address)
+    ? undefined
+    : `${name} may not be used from ${address}, which is in none of its cidrs`;
+}
+
+/** What its holder is told. */
+export function refusedKey(why: string): string {
+  return `the API key was not accepted: ${why}`;
 }
 
 /** A key, shown once to whoever will hold it, and what broker.yaml keeps of it. */
@@ -101,5 +109,5 @@ function digest(key: string): Buffer {
 }
 
 function refused(why: string): BrokerError {
-  return new BrokerError("invalid_api_key", `the API key was not accepted: ${why}`);
+  return new BrokerError("invalid_api_key", refusedKey(why));
 }

@@ -96,7 +96,10 @@ function checkTimes(
     }
   }
   if (expiry <= now - CLOCK_SKEW_SECONDS) {
-    throw new BrokerError("token_expired", "the token has expired; get a new one from your CI and ask again");
+    throw new BrokerError(
+      "token_expired",
+      `the token has expired, ${now - expiry} s ago (${new Date(expiry * 1000).toISOString()}); get a new one from your CI and ask again`,
+    );
   }
   if (now - issuedAt > longest + CLOCK_SKEW_SECONDS) {
     throw new BrokerError(

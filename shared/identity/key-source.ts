@@ -41,6 +41,7 @@ function remoteKeys(issuer: OidcIssuer, fetch: Fetch, now: () => Date): KeySourc
   let current: { keys: readonly VerificationKey[]; fetchedAt: number } | undefined;
   let attemptedAt = Number.NEGATIVE_INFINITY;
   let inFlight: Promise<readonly VerificationKey[]> | undefined;
+  let lastFailure: [why: string, what: string] = ["the last attempt just failed", advice(issuer)];
 
   /** One fetch at a time; everybody who needs it waits for the same one. */
   function refresh(): Promise<readonly VerificationKey[]> {
@@ -52,7 +53,8 @@ function remoteKeys(issuer: OidcIssuer, fetch: Fetch, now: () => Date): KeySourc
         current = { keys, fetchedAt: now().getTime() };
         return keys;
       } catch (cause) {
-        throw unavailable(issuer, ...reason(cause, issuer), cause);
+        lastFailure = reason(cause, issuer);
+        throw unavailable(issuer, ...lastFailure, cause);
       } finally {
         inFlight = undefined;
       }
@@ -66,8 +68,7 @@ function remoteKeys(issuer: OidcIssuer, fetch: Fetch, now: () => Date): KeySourc
     async keys(known) {
       const age = current === undefined ? Number.POSITIVE_INFINITY : now().getTime() - current.fetchedAt;
       if (current === undefined || age > STALE_MS) {
-        if (inFlight === undefined && sinceAttempt() < FAILED_MS)
-          throw unavailable(issuer, "the last attempt just failed", advice(issuer));
+        if (inFlight === undefined && sinceAttempt() < FAILED_MS) throw unavailable(issuer, ...lastFailure);
         return refresh();
       }
       if (!known(current.keys)) {

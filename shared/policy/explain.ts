@@ -22,7 +22,7 @@ export interface Explanation {
   readonly decision: Decision;
   /** Why no credential would be issued, as the token route would say it; absent where one would. */
   readonly refusal?: {
-    readonly code: "access_denied" | "invalid_request" | "policy_too_large";
+    readonly code: "access_denied" | "invalid_request" | "policy_too_large" | "invalid_api_key";
     readonly detail: string;
   };
   readonly nearest?: NearMiss;

@@ -17,7 +17,7 @@ import { LONGEST_SESSION_POLICY } from "./session-policy.ts";
 export interface ExplanationJson extends CredentialJson {
   readonly outcome: "allow" | "deny";
   /** What the token route would refuse with; absent where it would issue. An allowed request may still be too large. */
-  readonly code?: "access_denied" | "invalid_request" | "policy_too_large";
+  readonly code?: "access_denied" | "invalid_request" | "policy_too_large" | "invalid_api_key";
   /** The token route's words to the caller. */
   readonly detail?: string;
   /** Of a denial; not told to strangers. */

@@ -32,8 +32,11 @@ export function explainDenial(reason: DenyReason, principal: string): string {
       const allowed = matching.map((grant) => `${grant.name} (${grant.allow.map(formatScope).join(" ")})`).join(", ");
       return `no grant of ${principal} allows ${missing} on ${scope.namespace}/${scope.repository}; what it has: ${allowed}`;
     }
-    case "denied":
-      return `${formatScope(reason.scope)} is granted, but ${reason.denial.name} denies it (${reason.denial.deny.map(formatScope).join(" ")}); ask without what it denies`;
+    case "denied": {
+      const { name, deny, limits = [] } = reason.denial;
+      const when = limits.map((limit) => ` ${describeLimit(limit)}`).join("");
+      return `${formatScope(reason.scope)} is granted, but ${name} denies it${when} (${deny.map(formatScope).join(" ")}); ask without what it denies${when === "" ? "" : ", or at another time"}`;
+    }
     case "ceiling":
       return `${formatScope(reason.scope)} is beyond the ceiling that no grant exceeds`;
     case "roles": {

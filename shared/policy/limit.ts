@@ -50,6 +50,11 @@ function isWithin({ notBefore, notAfter, days, hours, zone }: TimeLimit, time: D
   if (notAfter !== undefined && time > notAfter) return false;
   if (days === undefined && hours === undefined) return true;
   const { day, minute } = wallClock(time, zone as string);
+  return keepsWeek(days, hours, day, minute);
+}
+
+/** Whether that minute of that day of the week, 0 is Sunday, is within days and hours. */
+export function keepsWeek(days: TimeLimit["days"], hours: TimeLimit["hours"], day: number, minute: number): boolean {
   const isOn = (which: number) => days === undefined || days.includes(DAYS[which] as Day);
   if (hours === undefined) return isOn(day);
   const { from, to } = hours;

@@ -1,6 +1,6 @@
 /** `acr-broker check` as a process. */
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -89,5 +89,43 @@ describe("a policy that does not", () => {
       expect(region.startLine).toBeGreaterThan(0);
       expect(region.startColumn).toBeGreaterThan(0);
     }
+  });
+});
+
+describe("a shadow policy", () => {
+  const good = readFileSync(join(ROOT, "broker.yaml"), "utf8");
+  const shadowed = (shadow: string, next?: string) => {
+    const folder = mkdtempSync(join(tmpdir(), "check-shadow-"));
+    try {
+      writeFileSync(join(folder, "broker.yaml"), `${good}shadow: ${shadow}\n`);
+      if (next !== undefined) writeFileSync(join(folder, "next.yaml"), next);
+      return acrBroker(["check"], { cwd: folder });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  };
+
+  test.each<[string, string, string | undefined, RegExp]>([
+    [
+      "that is not there",
+      "./gone.yaml",
+      undefined,
+      /^broker\.yaml:\d+:9: error: shadow: "\.\/gone\.yaml" is not there/m,
+    ],
+    [
+      "that does not load",
+      "next.yaml",
+      "version: 2\n",
+      /shadow: "next\.yaml" does not load: \d+ problems, first next\.yaml:1:/,
+    ],
+    ["that is the policy itself", "./broker.yaml", undefined, /is this policy itself; name another/],
+  ])("%s is an error at its line", (_, shadow, next, says) => {
+    const { code, out } = shadowed(shadow, next);
+    expect(code).toBe(1);
+    expect(out).toMatch(says);
+  });
+
+  test("that loads is no finding", () => {
+    expect(shadowed("next.yaml", good)).toMatchObject({ code: 0, out: expect.not.stringContaining("shadow") });
   });
 });

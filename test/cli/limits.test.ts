@@ -91,12 +91,54 @@ test("a policy test says from where and when, and what it does not say is not kn
   expect(acrBroker(["test"], { cwd: folder }).told).toContain("is not an IP address as it is usually written");
 });
 
-test("diff says that a limit more is less, a limit less is more, and of another limit that it cannot tell", () => {
+test("diff says which way a limit goes, and of two that cannot be compared that it cannot tell", () => {
   const diff = (replaced: string, by: string) => {
     writeFileSync(join(folder, "new.yaml"), POLICY.replace(replaced, by));
     return acrBroker(["diff", "broker.yaml", "new.yaml"], { cwd: folder }).out;
   };
-  expect(diff("    cidrs: [10.0.0.0/8]\n", "")).toContain("+     cidrs: in 10.0.0.0/8 → nothing");
-  expect(diff("09:00-17:00", "09:00-18:00")).toMatch(/^! {5}times: on mon.* between 09:00 and 17:00 .* → .*18:00/m);
+  expect(diff("    cidrs: [10.0.0.0/8]\n", "")).toContain("+     cidrs: in 10.0.0.0/8 → anywhere");
+  expect(diff("10.0.0.0/8", "10.2.0.0/16")).toContain("-     cidrs: in 10.0.0.0/8 → in 10.2.0.0/16");
+  expect(diff("10.0.0.0/8", "10.0.0.0/8, 192.168.0.0/16")).toMatch(/^\+ {5}cidrs/m);
+  expect(diff("10.0.0.0/8", "11.0.0.0/8")).toMatch(/^! {5}cidrs/m);
+  expect(diff("09:00-17:00", "09:00-18:00")).toMatch(/^\+ {5}times: on mon.* between 09:00 and 17:00 .* → .*18:00/m);
+  expect(diff("09:00-17:00", "10:00-16:00")).toMatch(/^- {5}times/m);
+  expect(diff("09:00-17:00", "22:00-06:00")).toMatch(/^! {5}times/m);
+  expect(diff("[mon, tue, wed, thu]", "[mon, tue, wed, thu, fri]")).toMatch(/^\+ {5}times/m);
+  expect(diff("Asia/Shanghai", "Europe/Berlin")).toMatch(/^! {5}times/m);
+  expect(diff("zone: Asia/Shanghai }", "zone: Asia/Shanghai, not_after: 2027-06-30T00:00:00Z }")).toMatch(
+    /^- {5}times/m,
+  );
+  expect(diff("    times: { days: [mon, tue, wed, thu], hours: 09:00-17:00, zone: Asia/Shanghai }\n", "")).toContain(
+    "→ always",
+  );
   expect(diff("    max_ttl", "    create_repository: true\n    max_ttl")).not.toContain("limits");
+});
+
+test("a key that has expired, or may not be used from there, is no allow, whatever its grant gives", () => {
+  writeFileSync(
+    join(folder, "keys.yaml"),
+    `${POLICY.slice(0, POLICY.indexOf("grants:"))}grants:
+  nightly: { api_key: nightly, registry: prod, allow: ["repository:web/*:pull"], role_arn: acs:ram::1234567890123456:role/acr-web, max_ttl: 900 }
+api_keys:
+  nightly: { sha256: ${"5f".repeat(32)}, expires: 2027-06-30T00:00:00Z, cidrs: [10.0.0.0/8] }
+`,
+  );
+  const ask = (...more: string[]) =>
+    acrBroker(
+      ["explain", "--api-key", "nightly", "--scope", "repository:web/app:pull", "--config", "keys.yaml", ...more],
+      { cwd: folder },
+    );
+  expect(ask("--address", "10.0.0.7", ...THURSDAY).code).toBe(0);
+  expect(ask("--address", "8.8.8.8", ...THURSDAY)).toMatchObject({
+    code: 1,
+    out: expect.stringContaining(
+      "the broker would answer invalid_api_key: the API key was not accepted: nightly may not be used from 8.8.8.8",
+    ),
+  });
+  expect(ask("--address", "10.0.0.7", "--time", "2027-07-01T00:00:00Z").out).toContain("nightly expired at 2027-06-30");
+  writeFileSync(
+    join(folder, "broker.test.yaml"),
+    '- { name: from elsewhere, api_key: nightly, address: 8.8.8.8, scope: "repository:web/app:pull", expect: deny }\n',
+  );
+  expect(acrBroker(["test", "--config", "keys.yaml"], { cwd: folder })).toMatchObject({ code: 0 });
 });

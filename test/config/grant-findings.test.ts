@@ -349,7 +349,7 @@ test("a denial of one of a template's issuers that no grant names is said, be it
     lint(
       policy(
         grant("x", "orgs", "iss: https://issuer.example.com/acme, sub: builder"),
-        `denials:\n  y: { issuer: orgs, when: { iss: https://issuer.example.com/${org} }, registry: prod, deny: ["repository:web/app:push"] }\n`,
+        `denials:\n  y: { issuer: orgs, when: { iss: https://issuer.example.com/${org} }, registry: prod, deny: ["repository:web/app:pull"] }\n`,
       ),
     ).map(({ rule, message }) => `${rule} ${message}`);
   expect(of("acme")).toEqual([]);
@@ -412,7 +412,7 @@ describe("limits", () => {
 
   test("of a denial", () => {
     const tail =
-      'denials:\n  freeze: { registry: prod, deny: ["repository:web/app:push"], times: { not_after: 2026-12-31T23:59:59Z } }\n';
+      'denials:\n  freeze: { registry: prod, deny: ["repository:web/app:pull"], times: { not_after: 2026-12-31T23:59:59Z } }\n';
     expect(
       lint(policy(grant("x", "github", ID), tail)).map(({ rule, line, message }) => `${rule} ${line} ${message}`),
     ).toEqual([
@@ -428,6 +428,62 @@ describe("limits", () => {
     expect(two("times: { days: [mon], zone: UTC }", "")).toEqual([]);
     expect(two("times: { days: [mon], zone: UTC }", "times: { days: [mon], zone: UTC }")).toHaveLength(1);
   });
+});
+
+test("a denial of what no grant gives is told, with the name that was meant", () => {
+  const denials = (text: string) =>
+    lint(
+      policy(
+        grant("x", "github", 'repository_id: "1"', 'allow: ["repository:shop/*:push"]'),
+        `denials:\n  d: ${text}\n`,
+      ),
+    )
+      .filter(({ rule }) => rule === "denial-of-nothing")
+      .map(({ line, message }) => `${line} ${message}`);
+  expect(denials('{ registry: prod, deny: ["repository:shp/*:push"] }')).toEqual([
+    '10 denials.d.deny[0]: no grant gives any of it, so nobody is denied anything; did you mean "shop"?',
+  ]);
+  expect(denials('{ registry: prod, deny: ["repository:shop/web:pull"] }')).toHaveLength(1);
+  expect(denials('{ registry: prod, deny: ["repository:shop/web:push"] }')).toEqual([]);
+});
+
+test("a denial that a claim's value could make meet a grant is left alone", () => {
+  const given = (allow: string) =>
+    lint(
+      policy(
+        grant("x", "gitlab", 'project_id: "1"', `allow: ["${allow}"]`),
+        'denials:\n  d: { registry: prod, deny: ["repository:shop/web:push"] }\n',
+      ),
+    ).filter(({ rule }) => rule === "denial-of-nothing");
+  expect(given("repository:${namespace_id}/*:push")).toEqual([]);
+  expect(given("repository:shop/${project_id}:push")).toEqual([]);
+  expect(given("repository:other/${project_id}:push")).toHaveLength(1);
+});
+
+test("a variable whose claim always has a slash in it gives nobody anything", () => {
+  const dead = (issuer: string, when: string, claim: string) =>
+    said(issuer, when, `allow: ["repository:ops/\${${claim}}:push"]`).filter((text) =>
+      text.startsWith("grant-never-matches"),
+    );
+  expect(dead("gitlab", 'project_id: "1"', "project_path")).toEqual([
+    expect.stringContaining("the claim project_path always has a / or : in it"),
+  ]);
+  expect(dead("github", 'repository_id: "1"', "repository")).toHaveLength(1);
+  expect(dead("github", 'repository_id: "1"', "repository_id")).toEqual([]);
+});
+
+test("a registry's host in another region is told", () => {
+  const elsewhere = (endpoint: string) =>
+    lint(
+      policy(grant("x", "github", 'repository_id: "1"')).replace("acme-registry.cn-hangzhou.cr.aliyuncs.com", endpoint),
+    )
+      .filter(({ rule }) => rule === "registry-elsewhere")
+      .map(({ message }) => message);
+  expect(elsewhere("acme-registry-vpc.cn-shanghai.cr.aliyuncs.com")).toEqual([
+    'registries.prod.endpoints[0]: is a host in cn-shanghai, and the registry\'s region is "cn-hangzhou"; make them agree, or logins will be for another registry',
+  ]);
+  expect(elsewhere("acme-registry-vpc.cn-hangzhou.cr.aliyuncs.com")).toEqual([]);
+  expect(elsewhere("registry.example.com")).toEqual([]);
 });
 
 test("no rule throws, whatever loads; each finding has its place and its words", () => {

@@ -2,8 +2,9 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { coversAll, type Given, implies } from "../../shared/config/grant-order.ts";
+import { coversAll, type Given, implies, limitWithin } from "../../shared/config/grant-order.ts";
 import { type Condition, holds } from "../../shared/policy/condition.ts";
+import { DAYS, keeps, type Limit } from "../../shared/policy/limit.ts";
 import { covers, type Scope } from "../../shared/policy/scope.ts";
 
 const text = fc.string({ unit: fc.constantFrom("a", "b", "/"), maxLength: 3 });
@@ -46,4 +47,50 @@ test("what covers scopes gives each of them", () => {
     }),
     { numRuns: 5000 },
   );
+});
+
+test("a limit that is said to lie within another is kept only where the other is", () => {
+  const days = fc.option(fc.subarray([...DAYS], { minLength: 1 }), { nil: undefined });
+  const minute = fc.integer({ min: 0, max: 95 }).map((quarter) => quarter * 15);
+  const hours = fc.option(
+    fc.record({ from: minute, to: minute }).filter(({ from, to }) => from !== to),
+    { nil: undefined },
+  );
+  const end = fc.option(
+    fc.integer({ min: 0, max: 20 }).map((day) => new Date(Date.UTC(2027, 5, 1 + day))),
+    { nil: undefined },
+  );
+  const time = fc.record({ days, hours, notBefore: end, notAfter: end }).map(
+    ({ days, hours, notBefore, notAfter }): Limit => ({
+      kind: "time",
+      zone: "Asia/Shanghai",
+      ...(days && { days }),
+      ...(hours && { hours }),
+      ...(notBefore && { notBefore }),
+      ...(notAfter && { notAfter }),
+    }),
+  );
+  const network = fc
+    .array(fc.constantFrom("10.0.0.0/8", "10.2.0.0/16", "10.2.3.0/24", "0.0.0.0/0", "::/0", "2001:db8::/32"), {
+      minLength: 1,
+    })
+    .map((cidrs): Limit => ({ kind: "network", cidrs }));
+  const moments = fc.array(
+    fc.integer({ min: 0, max: 30 * 24 * 4 }).map((quarter) => new Date(Date.UTC(2027, 5, 1) + quarter * 900_000)),
+    { minLength: 30, maxLength: 60 },
+  );
+  let within = 0;
+  fc.assert(
+    fc.property(fc.oneof(fc.tuple(time, time), fc.tuple(network, network)), moments, ([narrow, wide], times) => {
+      if (!limitWithin(narrow, wide)) return;
+      within++;
+      for (const address of ["10.2.3.4", "10.2.9.9", "10.9.9.9", "192.0.2.1", "2001:db8::1", "2001:db9::1"]) {
+        for (const time of times) {
+          if (keeps(narrow, { address, time })) expect(keeps(wide, { address, time })).toBe(true);
+        }
+      }
+    }),
+    { numRuns: 1000 },
+  );
+  expect(within).toBeGreaterThan(50);
 });

@@ -79,6 +79,7 @@ describe("times", () => {
     ],
     ["what is twice is twice", { hours: hours("01:30-01:31"), zone: "America/New_York" }, "2027-11-07T05:30:00Z", true],
     ["the second time too", { hours: hours("01:30-01:31"), zone: "America/New_York" }, "2027-11-07T06:30:00Z", true],
+    ["the end of the day is 24:00", { hours: hours("09:00-24:00"), zone: "UTC" }, "2027-06-04T23:59:59Z", true],
     ["half hours count", { hours: hours("05:30-05:31"), zone: "Asia/Kolkata" }, "2027-06-04T00:00:00Z", true],
     [
       "all of it must hold",

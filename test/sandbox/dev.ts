@@ -30,6 +30,7 @@ Credentials for a job on the main branch:
 
 The same, into docker (a refusal is shown, not sent to docker):
   if password=$(${curl("main", scope, "format=password", "--fail-with-body")}); then printf %s "$password" | docker login -u cr_temp_user --password-stdin ${registryHost}; else echo "$password"; fi
+  (docker tries https first, and says so; afterwards: docker logout ${registryHost})
 
 Refused, with the condition that failed:
   ${curl("evil", scope)}
