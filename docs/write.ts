@@ -1,9 +1,11 @@
-/** `npm run docs`: what is made from the schema of broker.yaml, for editors and for readers. */
+/** `npm run docs`: what is made from the schema of broker.yaml, for editors and for readers, and from the one login of the CI recipes. */
 
 import { writeFileSync } from "node:fs";
 import { editorSchema } from "../shared/config/schema.ts";
 import { policyReference } from "./policy-reference.ts";
+import { recipes } from "./recipes.ts";
 
 const schema = editorSchema();
 writeFileSync(new URL("broker.schema.json", import.meta.url), JSON.stringify(schema, null, 2));
 writeFileSync(new URL("policy-reference.md", import.meta.url), policyReference(schema));
+for (const [file, text] of recipes()) writeFileSync(new URL(`../${file}`, import.meta.url), text);
