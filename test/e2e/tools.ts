@@ -5,10 +5,20 @@
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 
-export type Tool = "docker-registry" | "skopeo" | "podman" | "buildah" | "docker" | "openssl" | "redis-server";
+export type Tool =
+  | "docker-registry"
+  | "skopeo"
+  | "podman"
+  | "buildah"
+  | "docker"
+  | "openssl"
+  | "redis-server"
+  | "busybox"
+  | "groovy"
+  | "shellcheck";
 
 const INSTALL =
-  "apt-get install -y --no-install-recommends docker-registry skopeo podman buildah docker.io openssl redis-server";
+  "apt-get install -y --no-install-recommends docker-registry skopeo podman buildah docker.io openssl redis-server busybox groovy shellcheck";
 
 export function missingTools(tools: readonly Tool[], path = process.env["PATH"] ?? ""): Tool[] {
   return tools.filter((tool) => !path.split(delimiter).some((folder) => isExecutable(join(folder, tool))));

@@ -51,12 +51,12 @@ acr_login() (
   [ "$status" != 000 ] || acr_fail "$ACR_BROKER_URL could not be reached; why stands above"
   # What anything else than the broker answered is not shown: it may be a page that repeats the request.
   if [ "$status" != 200 ]; then
-    jq -er 'select((.code | type) == "string" and (.detail | type) == "string")
-      | "acr-login: \(.code): \(.detail) (request_id \(.request_id))" | gsub("[[:cntrl:]]"; " ")' "$work/answer" 2>/dev/null >&2 ||
+    jq -r 'select((.code | type) == "string" and (.detail | type) == "string")
+      | "acr-login: \(.code): \(.detail) (request_id \(.request_id))" | gsub("[[:cntrl:]]"; " ")' "$work/answer" 2>/dev/null | grep . >&2 ||
       acr_fail "$ACR_BROKER_URL answered with status $status and not as the broker does; check the address, and any proxy before it"
     exit 1
   fi
-  jq -e 'all(.username, .password, .expires_at, .endpoints[]; type == "string")' "$work/answer" >/dev/null 2>&1 ||
+  [ "$(jq 'all(.username, .password, .expires_at, .endpoints[]; type == "string")' "$work/answer" 2>/dev/null)" = true ] ||
     acr_fail "$ACR_BROKER_URL answered with status 200 and not as the broker does; check the address"
 
   config=$before/config.json
