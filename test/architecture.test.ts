@@ -87,6 +87,15 @@ test("the command line knows nothing of the function", () => {
   expect(wrong).toEqual([]);
 });
 
+test("the action knows the SDK, and nothing else of the house", () => {
+  const wrong = sources("action").flatMap((file) =>
+    imports(file)
+      .filter(({ from }) => !/^(action|shared\/client)\//.test(from))
+      .map(({ from }) => `${file} imports ${from}`),
+  );
+  expect(wrong).toEqual([]);
+});
+
 test("the sandbox shares nothing with what it tests", () => {
   const shared = sources("test/sandbox").flatMap((file) =>
     imports(file)

@@ -49,7 +49,7 @@ const LOGIN = ["spec", "initContainers", 0, "args", 0];
 
 const CI: Readonly<Record<OidcProvider, Ci>> = {
   github: { script: at("jobs", "image", "steps", 1, "run"), shell: ["bash", "-ec"] },
-  gitlab: { script: at("image", "script"), shell: ["sh", "-ec"], variable: "ACR_TOKEN" },
+  gitlab: { script: at("push-image", "script"), shell: ["sh", "-ec"], variable: "ACR_TOKEN" },
   kubernetes: { ...POD, script: at("spec", "template", ...LOGIN) },
   rrsa: { ...POD, script: at(...LOGIN) },
   buildkite: {
