@@ -16,7 +16,7 @@ export function basicAuth({ username, password }: Login): string {
   return Buffer.from(`${username}:${password}`).toString("base64");
 }
 
-/** Fills `folder`, which is empty. @throws Error without a word of what is in the file */
+/** Fills `folder`, which is empty: `config.json` for Docker and what follows it, `auth.json` for podman, skopeo and buildah. @throws Error without a word of what is in the file */
 export function writeLogin(folder: string, before: string, login: Login): void {
   const config = readConfig(join(before, "config.json"));
   const auths = fields(config["auths"]);
@@ -27,7 +27,9 @@ export function writeLogin(folder: string, before: string, login: Login): void {
     if (config["credsStore"] || helpers[host] !== undefined) helpers[host] = "";
   }
   const merged = { ...config, auths, ...(Object.keys(helpers).length > 0 ? { credHelpers: helpers } : {}) };
-  writeFileSync(join(folder, "config.json"), JSON.stringify(merged, null, "\t"), { mode: 0o600 });
+  writeFileSync(join(folder, "config.json"), JSON.stringify(merged), { mode: 0o600 });
+  // podman, skopeo and buildah would look for the store that is none.
+  writeFileSync(join(folder, "auth.json"), JSON.stringify({ auths }), { mode: 0o600 });
   if (!existsSync(before)) return;
   // Plugins, contexts and builders stay where they are. Folders only: Windows has no link to a file for everybody.
   for (const entry of readdirSync(before, { withFileTypes: true })) {

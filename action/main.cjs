@@ -1024,7 +1024,8 @@ function writeLogin(folder, before, login) {
     if (config["credsStore"] || helpers[host2] !== void 0) helpers[host2] = "";
   }
   const merged = { ...config, auths, ...Object.keys(helpers).length > 0 ? { credHelpers: helpers } : {} };
-  (0, import_node_fs.writeFileSync)((0, import_node_path.join)(folder, "config.json"), JSON.stringify(merged, null, "	"), { mode: 384 });
+  (0, import_node_fs.writeFileSync)((0, import_node_path.join)(folder, "config.json"), JSON.stringify(merged), { mode: 384 });
+  (0, import_node_fs.writeFileSync)((0, import_node_path.join)(folder, "auth.json"), JSON.stringify({ auths }), { mode: 384 });
   if (!(0, import_node_fs.existsSync)(before)) return;
   for (const entry of (0, import_node_fs.readdirSync)(before, { withFileTypes: true })) {
     if (entry.isDirectory()) (0, import_node_fs.symlinkSync)((0, import_node_path.join)(before, entry.name), (0, import_node_path.join)(folder, entry.name), "junction");
@@ -1119,7 +1120,7 @@ async function logIn() {
   if (logout === "true") saveState("folder", folder);
   writeLogin(folder, process.env["DOCKER_CONFIG"] || (0, import_node_path2.join)((0, import_node_os.homedir)(), ".docker"), login);
   exportVariable("DOCKER_CONFIG", folder);
-  exportVariable("REGISTRY_AUTH_FILE", (0, import_node_path2.join)(folder, "config.json"));
+  exportVariable("REGISTRY_AUTH_FILE", (0, import_node_path2.join)(folder, "auth.json"));
   setOutput("username", username);
   setOutput("password", password);
   setOutput("registry", credentials.registry);

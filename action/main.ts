@@ -41,8 +41,7 @@ async function logIn(): Promise<void> {
   if (logout === "true") saveState("folder", folder);
   writeLogin(folder, process.env["DOCKER_CONFIG"] || join(homedir(), ".docker"), login);
   exportVariable("DOCKER_CONFIG", folder);
-  // podman, skopeo and buildah look there.
-  exportVariable("REGISTRY_AUTH_FILE", join(folder, "config.json"));
+  exportVariable("REGISTRY_AUTH_FILE", join(folder, "auth.json"));
 
   setOutput("username", username);
   setOutput("password", password);

@@ -169,8 +169,10 @@ test("the job is logged in beside what was there, and after the post step it is 
   });
   expect(config(ran)).toMatchObject({ auths: { "docker.io": { auth: "b2xkOmxvZ2lu" } }, currentContext: "here" });
   const made = ran.told.ENV["DOCKER_CONFIG"] as string;
-  expect(ran.told.ENV["REGISTRY_AUTH_FILE"]).toBe(join(made, "config.json"));
-  expect([made, join(made, "config.json")].map((path) => statSync(path).mode & 0o777)).toEqual([0o700, 0o600]);
+  expect(ran.told.ENV["REGISTRY_AUTH_FILE"]).toBe(join(made, "auth.json"));
+  expect([".", "config.json", "auth.json"].map((file) => statSync(join(made, file)).mode & 0o777)).toEqual([
+    0o700, 0o600, 0o600,
+  ]);
   expect(lstatSync(join(made, "cli-plugins")).isSymbolicLink()).toBe(true);
 
   const after = await post(ran);

@@ -38,7 +38,6 @@ DOCKER_CONFIG="$PWD/tmp/login" docker push x`;
         ...env,
       });
     const asked = () => readFileSync(join(job.folder, "out/asked"), "utf8").length;
-    const config = () => join(job.folder, "tmp/login/config.json");
 
     test("the login is written beside what was there, for this user alone, and nothing else stays", async () => {
       let form = new URLSearchParams();
@@ -66,8 +65,16 @@ DOCKER_CONFIG="$PWD/tmp/login" docker push x`;
         expect(loginIn(job.seen(), host)).toEqual({ username: "cr_temp_user", password: PASSWORD });
       }
       expect(job.seen()).toMatchObject(BEFORE);
-      expect(statSync(config()).mode & 0o777).toBe(0o600);
-      expect(job.left()).toEqual(["login", "login/config.json", "login/contexts", "login/contexts/builders"]);
+      for (const file of ["auth.json", "config.json"]) {
+        expect(statSync(join(job.folder, "tmp/login", file)).mode & 0o777).toBe(0o600);
+      }
+      expect(job.left()).toEqual([
+        "login",
+        "login/auth.json",
+        "login/config.json",
+        "login/contexts",
+        "login/contexts/builders",
+      ]);
     });
 
     test("a trace of the shell shows neither token nor password", async () => {

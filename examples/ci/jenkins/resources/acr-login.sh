@@ -2,7 +2,7 @@
 # acr_login FOLDER makes FOLDER a Docker configuration: the one in force so far, and the login beside it. Its caller has
 #   acr_token, a command that prints the job's token; asked again for each try, since a token may be good only once;
 #   ACR_BROKER_URL, and ACR_SCOPE or ACR_GRANT; perhaps ACR_REGISTRY and ACR_TTL;
-# then exports DOCKER_CONFIG=FOLDER, and in the end removes FOLDER.
+# then exports DOCKER_CONFIG=FOLDER, and for podman, skopeo and buildah REGISTRY_AUTH_FILE=FOLDER/auth.json, and in the end removes FOLDER.
 # No secret is in a variable or an argument, so neither `set -x` nor `ps` shows one; nor does a .curlrc (-q).
 acr_login() (
   umask 077
@@ -75,6 +75,9 @@ acr_login() (
   for entry in "$before"/*; do
     if [ -e "$entry" ] && ! [ -e "$folder/${entry##*/}" ] && [ "${entry##*/}" != config.json ]; then ln -s "$entry" "$folder/" || exit 1; fi
   done
+  # podman and skopeo would look for the store that is none.
+  jq '{ auths }' "$work/new" >"$work/auth" || exit 1
+  mv "$work/auth" "$folder/auth.json" || exit 1
   mv "$work/new" "$folder/config.json" || exit 1
   jq -r '"acr-login: logged in to \(.endpoints | join(", ")) until \(.expires_at)" | gsub("[[:cntrl:]]"; " ")' "$work/answer"
 )

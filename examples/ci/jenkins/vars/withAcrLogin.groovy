@@ -31,7 +31,7 @@ def call(Map options, Closure body) {
         ''')
       }
     }
-    withEnv(["DOCKER_CONFIG=${folder}"]) {
+    withEnv(["DOCKER_CONFIG=${folder}", "REGISTRY_AUTH_FILE=${folder}/auth.json"]) {
       body()
     }
   } finally {
