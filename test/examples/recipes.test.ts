@@ -11,7 +11,8 @@ import { parse, parseAllDocuments } from "yaml";
 import { COPIES, CORE, readRecipe, recipes } from "../../docs/recipes.ts";
 import type { OidcProvider } from "../../shared/config/config.ts";
 import { AUDIENCE, type Harness, startHarness } from "../broker/harness.ts";
-import { examplePolicy, TOKENS } from "../callers.ts";
+import { examplePolicy, setupOf, TOKENS } from "../callers.ts";
+import { json, serve, tokenAnswer } from "../client/servers.ts";
 import { haveTools } from "../e2e/tools.ts";
 import { blocksOf } from "../markdown.ts";
 import { BEFORE, type Job, loginIn, type Ran, ROOT, startJob } from "./job.ts";
@@ -54,35 +55,33 @@ async function stages(always: number, ...commands: (() => Promise<Ran>)[]): Prom
 
 const NODE_22 = join(ROOT, ".nodes/node_modules/node-22/bin/node");
 
-/** gitlab-ci-local mints no tokens and copies its project with rsync, of which this one has nothing to copy. */
-async function gitlab({ job, broker, token }: Given): Promise<Ran> {
+/** Runs gitlab-ci-local in a project of these files. What it copies with rsync, a shell needs no copy of. */
+async function gitlabCi(job: Job, files: Readonly<Record<string, string>>, ...args: string[]): Promise<Ran> {
   const project = join(job.folder, "project");
   mkdirSync(join(project, "templates"), { recursive: true });
-  mkdirSync(join(job.folder, "out/builds"), { recursive: true });
-  writeFileSync(join(project, "templates/acr-login.yml"), readRecipe("templates/acr-login.yml"));
-  const pipeline = shown(".gitlab-ci.yml")
-    .replace(/component: .*/, "local: templates/acr-login.yml")
-    // A service would be a real container.
-    .replace(/ *services: .*\n/, "")
-    .replace(`url: ${AUDIENCE}`, `url: ${broker}`);
-  writeFileSync(join(project, ".gitlab-ci.yml"), pipeline);
+  for (const [file, text] of Object.entries(files)) writeFileSync(join(project, file), text);
   job.stub("rsync", "exit 0");
   const git = ["git", "-C", project, "-c", "user.name=a", "-c", "user.email=a@example.com"];
   await job.run([...git, "init", "-q", "-b", "main"]);
   await job.run([...git, "remote", "add", "origin", "git@gitlab.example.com:acme/web.git"]);
   await job.run([...git, "add", "."]);
   await job.run([...git, "commit", "-qm", "x"]);
+  const program = join(ROOT, "node_modules/gitlab-ci-local/dist/index.js");
+  return job.run([NODE_22, program, "--cwd", "project", ...args]);
+}
+
+/** It mints no tokens, so the job is given one. */
+function gitlab({ job, broker, token }: Given): Promise<Ran> {
+  const pipeline = shown(".gitlab-ci.yml")
+    .replace(/component: .*/, "local: templates/acr-login.yml")
+    // A service would be a real container.
+    .replace(/ *services: .*\n/, "")
+    .replace(`url: ${AUDIENCE}`, `url: ${broker}`);
+  const files = { "templates/acr-login.yml": readRecipe("templates/acr-login.yml"), ".gitlab-ci.yml": pipeline };
   const set = { ACR_TOKEN: token, CI_BUILDS_DIR: join(job.folder, "tmp"), CI_COMMIT_SHA: "0".repeat(40) };
   const variables = Object.entries(set).flatMap(([name, value]) => ["--variable", `${name}=${value}`]);
-  const program = join(ROOT, "node_modules/gitlab-ci-local/dist/index.js");
-  const options = [
-    "--cwd",
-    "project",
-    "--force-shell-executor",
-    "--ignore-predefined-vars",
-    "CI_BUILDS_DIR,CI_COMMIT_SHA",
-  ];
-  return job.run([NODE_22, program, ...options, ...variables, "push-image"]);
+  const ours = ["--ignore-predefined-vars", "CI_BUILDS_DIR,CI_COMMIT_SHA"];
+  return gitlabCi(job, files, "--force-shell-executor", ...ours, ...variables, "push-image");
 }
 
 /** Debian's groovy looks for Java at one place only. */
@@ -375,6 +374,39 @@ test("the page shows no recipe that is not here, and all that are", () => {
 test("the shell that GitLab reads out of the component is the one that ShellCheck has seen", () => {
   const [, component] = parseAllDocuments(readRecipe("templates/acr-login.yml"));
   expect(component?.getIn(["$[[ inputs.job ]]", "before_script", 0])).toContain(readRecipe(CORE));
+});
+
+test.skipIf(!existsSync(NODE_22) && process.env["CI"] !== "true")(
+  "what docs/callers/gitlab.md shows is a pipeline by GitLab's schema, with its one job",
+  async () => {
+    const job = startJob();
+    try {
+      const { code, output } = await gitlabCi(job, { ".gitlab-ci.yml": setupOf("gitlab").job.text }, "--list-csv-all");
+      expect(code, output).toBe(0);
+      expect(output).toMatch(/^push-image;/m);
+    } finally {
+      job.remove();
+    }
+  },
+);
+
+test.each([
+  ["HUP", 129],
+  ["INT", 130],
+  ["TERM", 143],
+])("curl-jq.sh that is sent %s waits for its command, removes the login, and exits with %i", async (signal, code) => {
+  const job = startJob();
+  const broker = await serve((_, response) => json(response, 200, tokenAnswer("a-password")));
+  try {
+    job.stub("docker", `kill -s ${signal} "$PPID"\ncp "$DOCKER_CONFIG/config.json" '${job.folder}/out/seen'`);
+    const env = { ACR_BROKER_URL: broker.url, ACR_SCOPE: "repository:web/app:pull", ACR_TOKEN: "a-token" };
+    const ran = await job.run([join(ROOT, "examples/ci/curl-jq.sh"), "docker"], env);
+    expect(ran).toMatchObject({ code });
+    expect(loginIn(job.seen()).password).toBe("a-password");
+    expect(job.left()).toEqual([]);
+  } finally {
+    job.remove();
+  }
 });
 
 test.skipIf(!haveTools(["shellcheck"]))("ShellCheck has nothing to say of any of it", async () => {
