@@ -807,7 +807,16 @@ async function tokenFrom(source, context) {
 
 // ../shared/client/request.ts
 var LEAST_LIFE_SECONDS = 60;
-function readRequest({ registry, scope, grant, ttl, minTtl }) {
+var FIELDS = ["registry", "scope", "grant", "ttl", "minTtl", "signal"];
+function refuseUnknown(what, given, known) {
+  const unknown = Object.keys(given).find((name) => !known.includes(name));
+  if (unknown !== void 0) {
+    throw new OptionsError(`${JSON.stringify(unknown)} is no ${what}; there is ${known.join(", ")}`);
+  }
+}
+function readRequest(request) {
+  refuseUnknown("field of a request", request, FIELDS);
+  const { registry, scope, grant, ttl, minTtl } = request;
   if (registry !== void 0) checkName("registry", registry);
   const seconds = { ttl, minTtl };
   for (const [name, value] of Object.entries(seconds)) {
@@ -881,6 +890,7 @@ function singleFlight() {
 }
 
 // ../shared/client/acr-broker.ts
+var OPTIONS = ["url", "identity", "audience", "functionCompute", "deadlineSeconds", "outside"];
 var DEADLINE_SECONDS = 30;
 var REFRESH_PAUSE_MS = 1e4;
 var MOST_CACHED = 1e3;
@@ -905,7 +915,10 @@ var AcrBroker = class {
     if (!(deadlineSeconds > 0 && deadlineSeconds <= 3600)) {
       throw new OptionsError("deadlineSeconds must be more than 0 and at most 3600");
     }
-    if (identity === "") throw new OptionsError("identity is empty; is the variable set that it comes from?");
+    refuseUnknown("option", options, OPTIONS);
+    if (identity === "" || "identity" in options && identity === void 0) {
+      throw new OptionsError("identity is empty; is the variable set that it comes from?");
+    }
     this.#deadlineMs = deadlineSeconds * 1e3;
     this.#audience = audience;
     this.#identity = identity === void 0 ? void 0 : identitySource(identity);
