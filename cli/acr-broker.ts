@@ -3,6 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import packageJson from "../package.json" with { type: "json" };
+import { host } from "../shared/client/host.ts";
 import { LOADER } from "../shared/config/compiled.ts";
 import { EXIT } from "./command.ts";
 import { runCommandLine } from "./command-line.ts";
@@ -26,6 +27,7 @@ runCommandLine(process.argv.slice(2), packageJson.version, {
   environment,
   readStandardInput: () => readFileSync(0, "utf8"),
   now: () => new Date(),
+  outside: host(),
   random: randomBytes,
   userId: process.getuid?.(),
   loader: LOADER,

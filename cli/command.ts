@@ -1,5 +1,7 @@
 /** What a command is: its words for the help, its options, and what it does. The table of them is in commands.ts. */
 
+import type { Outside } from "../shared/client/outside.ts";
+
 /** Exit codes that scripts may rely on. */
 export const EXIT = {
   ok: 0,
@@ -20,6 +22,8 @@ export interface Terminal {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly readStandardInput: () => string;
   readonly now: () => Date;
+  /** For commands that speak to the broker: network, timers and the rest of what the SDK needs. */
+  readonly outside: Outside;
   /** That many bytes of a cryptographic source. */
   readonly random: (bytes: number) => Uint8Array;
   /** The user's number, where the system has one; Windows has none. */

@@ -7,6 +7,7 @@ import { parse } from "yaml";
 import type { Terminal } from "../../cli/command.ts";
 import { runCommandLine } from "../../cli/command-line.ts";
 import { hideSecrets } from "../../cli/secrets.ts";
+import { host } from "../../shared/client/host.ts";
 import { parseConfig } from "../../shared/config/load.ts";
 import { plantCanaries } from "../canaries.ts";
 
@@ -26,6 +27,7 @@ async function keyNew(args: string, random: Terminal["random"] = randomBytes) {
     environment: {},
     readStandardInput: () => "",
     now: () => NOW,
+    outside: host(),
     random,
   });
   if (random === randomBytes) plantCanaries(out.match(/[0-9a-f]{64}(?=[\n"])/g) ?? []);

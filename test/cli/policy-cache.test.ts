@@ -19,6 +19,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Terminal } from "../../cli/command.ts";
 import { readPolicy } from "../../cli/policy-cache.ts";
+import { host } from "../../shared/client/host.ts";
 import { compile } from "../../shared/config/compiled.ts";
 import type { BrokerConfig } from "../../shared/config/config.ts";
 import { loadConfig } from "../../shared/config/load.ts";
@@ -71,6 +72,7 @@ function terminal(other: Partial<Terminal> = {}): Terminal {
     environment: { HOME: home },
     readStandardInput: () => "",
     now: () => new Date(0),
+    outside: host(),
     random: randomBytes,
     userId: process.getuid?.(),
     loader: LOADER,
