@@ -24,6 +24,7 @@ runCommandLine(process.argv.slice(2), packageJson.version, {
   out: (text) => stdout.write(text),
   tell: (text) => stderr.write(hideSecrets(text)),
   colour: { out: wantsColour(stdout), tell: wantsColour(stderr) },
+  isWatched: stdout.isTTY === true,
   environment,
   readStandardInput: () => readFileSync(0, "utf8"),
   now: () => new Date(),

@@ -2,10 +2,10 @@
 
 import { parseArgs } from "node:util";
 import { nearName } from "../shared/near-name.ts";
+import { brokerErrorText, isBrokerError } from "./broker-error.ts";
 import {
   type Command,
   EXIT,
-  type ExitCode,
   type Invocation,
   type Options,
   type Terminal,
@@ -15,25 +15,32 @@ import {
 import { COMMANDS } from "./commands.ts";
 import { commandHelp, generalHelp } from "./help.ts";
 
-/** Never throws but for a defect. */
-export async function runCommandLine(args: readonly string[], version: string, terminal: Terminal): Promise<ExitCode> {
+/** Answers the exit code. Never throws but for a defect. */
+export async function runCommandLine(args: readonly string[], version: string, terminal: Terminal): Promise<number> {
   try {
     return await dispatch(args, version, terminal);
   } catch (error) {
-    if (error instanceof UsageError) {
-      terminal.tell(`acr-broker: ${error.message}\n`);
-      return EXIT.trouble;
-    }
-    // By name: importing the class would load the configuration's code for every command.
-    if (error instanceof Error && error.name === "ConfigError") {
-      terminal.tell(`${error.message}\n`);
-      return EXIT.trouble;
-    }
-    throw error;
+    return failed(error, terminal);
   }
 }
 
-async function dispatch(args: readonly string[], version: string, terminal: Terminal): Promise<ExitCode> {
+/** Says what went wrong, and answers the exit code. Classes are told by their names: importing them loads what most commands never need. */
+function failed(error: unknown, { tell }: Terminal): number {
+  if (error instanceof UsageError) {
+    tell(`acr-broker: ${error.message}\n`);
+    return EXIT.trouble;
+  }
+  if (!(error instanceof Error)) throw error;
+  if (error.name === "ConfigError") {
+    tell(`${error.message}\n`);
+    return EXIT.trouble;
+  }
+  if (!isBrokerError(error)) throw error;
+  tell(brokerErrorText(error));
+  return error.name === "RefusedError" ? EXIT.no : EXIT.trouble;
+}
+
+async function dispatch(args: readonly string[], version: string, terminal: Terminal): Promise<number> {
   const [first] = args;
   if (first === undefined) {
     terminal.tell(generalHelp(COMMANDS));
@@ -52,16 +59,39 @@ async function dispatch(args: readonly string[], version: string, terminal: Term
   const { name, rest } = findCommand(words);
   const command = await COMMANDS[name]?.load();
   if (command === undefined) throw new Error(`no command ${name}`);
-  if (wantsHelp || rest.slice(0, endOfOptions(rest)).some((word) => word === "--help" || word === "-h")) {
+  const end = endOfOptions(command, rest);
+  const own = rest.slice(0, end);
+  if (wantsHelp || own.some((word) => word === "--help" || word === "-h")) {
     terminal.out(commandHelp(name, command));
     return EXIT.ok;
   }
-  return command.run(readInvocation(name, command, rest), terminal);
+  try {
+    const { options, positionals } = readInvocation(name, command, own);
+    const more = rest.slice(rest[end] === "--" ? end + 1 : end);
+    return await command.run(
+      { options, positionals: checkedCount(name, command, [...positionals, ...more]) },
+      terminal,
+    );
+  } catch (error) {
+    const code = failed(error, terminal);
+    return command.ownExitCode ?? code;
+  }
 }
 
-function endOfOptions(args: readonly string[]): number {
-  const terminator = args.indexOf("--");
-  return terminator === -1 ? args.length : terminator;
+/** Where `--` stands, or the first argument of a command that passes on what follows. */
+function endOfOptions(command: Command, args: readonly string[]): number {
+  for (let at = 0; at < args.length; at++) {
+    const word = args[at] as string;
+    if (word === "--") return at;
+    if (!word.startsWith("-") || word === "-") {
+      if (command.passesOn === true) return at;
+      continue;
+    }
+    // Its value may look like anything: `--scope=…` has it with it.
+    const name = word.slice(2);
+    if (command.passesOn === true && Object.hasOwn(command.options, name) && typeOf(command, name) === "string") at++;
+  }
+  return args.length;
 }
 
 /** The command named by the first two words, else by the first. */
@@ -99,6 +129,7 @@ function readInvocation(name: string, command: Command, args: readonly string[])
     if (token.kind !== "option") continue;
     const option = Object.hasOwn(command.options, token.name) ? command.options[token.name] : undefined;
     if (option === undefined) {
+      if (SECRET_OPTION.test(token.name)) throw new UsageError(`${token.rawName} is no option: ${NO_ARGUMENT}`);
       const near = nearName(token.name, known);
       throw new UsageError(
         `${name} has no option ${token.rawName}; ${near === undefined ? help : `did you mean --${near}?`}`,
@@ -118,14 +149,21 @@ function readInvocation(name: string, command: Command, args: readonly string[])
     else if (earlier !== undefined) throw new UsageError(`${token.rawName} stands there twice; give it once`);
     else options[token.name] = token.value;
   }
-  if (positionals.length > command.mostPositionals) {
-    throw new UsageError(
-      `${name} has no use for ${JSON.stringify(positionals[command.mostPositionals])}; usage: acr-broker ${name} ${command.usage}`,
-    );
-  }
   // The types of the values are the command's own to know; see `command`.
   return { options: options as Values<Options>, positionals };
 }
+
+function checkedCount(name: string, command: Command, positionals: readonly string[]): readonly string[] {
+  if (positionals.length <= command.mostPositionals) return positionals;
+  throw new UsageError(
+    `${name} has no use for ${JSON.stringify(positionals[command.mostPositionals])}; usage: acr-broker ${name} ${command.usage}`,
+  );
+}
+
+/** What people look for first. */
+const SECRET_OPTION = /^(?:id-?)?(?:token|password|api-?key|identity|key)$/i;
+const NO_ARGUMENT =
+  "arguments stand in the process list and in histories, so no secret is one; set ACR_BROKER_TOKEN, or ACR_BROKER_TOKEN_FILE to a file that holds it";
 
 function typeOf(command: Command, option: string): "string" | "boolean" {
   return command.options[option]?.type ?? "boolean";

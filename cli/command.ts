@@ -10,7 +10,6 @@ export const EXIT = {
   /** There is no answer: wrong usage, or a file that the question rests on cannot be used. */
   trouble: 2,
 } as const;
-export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 /** All that a command has of the outside. */
 export interface Terminal {
@@ -19,6 +18,8 @@ export interface Terminal {
   /** Messages to a person: standard error. What looks like a token or key is blotted out. */
   readonly tell: (text: string) => void;
   readonly colour: { readonly out: boolean; readonly tell: boolean };
+  /** Whether somebody looks at standard output, and it is not kept or piped on. */
+  readonly isWatched: boolean;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly readStandardInput: () => string;
   readonly now: () => Date;
@@ -38,6 +39,8 @@ export interface Option {
   readonly multiple?: boolean;
   /** The value's placeholder in the help: `FILE`. */
   readonly value?: string;
+  /** All values that there are, for the shell to complete. */
+  readonly choices?: readonly string[];
   readonly help: string;
 }
 
@@ -64,10 +67,16 @@ export interface Command<O extends Options = Options> {
   readonly options: O;
   /** How many arguments it takes beside its options. */
   readonly mostPositionals: number;
+  /** All values that its first argument can have, for the shell to complete; left out, it is a file. */
+  readonly choices?: readonly string[];
+  /** From its first argument on, or behind `--`, nothing is an option of this command: it is another's command line. */
+  readonly passesOn?: true;
+  /** In place of 1 and 2, where its exit code is that of the command that it runs. */
+  readonly ownExitCode?: number;
   /** Lines that work when pasted. */
   readonly examples: readonly string[];
-  /** @throws UsageError, or ConfigError of a policy that cannot be used */
-  run(invocation: Invocation<O>, terminal: Terminal): ExitCode | Promise<ExitCode>;
+  /** Answers the exit code. @throws UsageError, ConfigError of a policy that cannot be used, AcrBrokerError of the SDK */
+  run(invocation: Invocation<O>, terminal: Terminal): number | Promise<number>;
 }
 
 /** The same command, with its options' values typed by their names. */

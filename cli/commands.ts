@@ -13,6 +13,18 @@ export interface CommandEntry {
 }
 
 export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  token: {
+    summary: "get a credential from the broker, on standard output",
+    load: async () => (await import("./commands/token.ts")).token,
+  },
+  login: {
+    summary: "get a credential into docker's or podman's configuration",
+    load: async () => (await import("./commands/login.ts")).login,
+  },
+  logout: {
+    summary: "take out again what login wrote",
+    load: async () => (await import("./commands/logout.ts")).logout,
+  },
   check: {
     summary: "say what is wrong with a policy, or its digest",
     load: async () => (await import("./commands/check.ts")).check,

@@ -9,6 +9,7 @@ const ROOT = new URL("../", import.meta.url);
 /** Folder (or leaf file) by folder: what a file in it may import from elsewhere in the project; `type` where types only. */
 const ALLOWED: Readonly<Record<string, Readonly<Record<string, "code" | "type">>>> = {
   "shared/address.ts": {},
+  "shared/credential-formats.ts": {},
   "shared/error.ts": {},
   "shared/json.ts": {},
   "shared/near-name.ts": {},
@@ -122,14 +123,27 @@ test("only server.ts, acr-broker.ts and the SDK's host.ts reach for the clock, t
   expect(reaching).toEqual(["shared/client/host.ts", "functions/broker/server.ts", "cli/acr-broker.ts"]);
 });
 
+/** The files that are loaded when `start` is. */
+function loadedBy(start: string): Set<string> {
+  const loaded = new Set([start]);
+  for (const file of loaded) {
+    if (!file.endsWith(".ts")) continue;
+    for (const { from, type } of imports(file)) if (!type) loaded.add(from);
+  }
+  return loaded;
+}
+
+test("the command line loads a command, and the SDK, when it runs one", () => {
+  const dear = [...loadedBy("cli/acr-broker.ts")].filter((file) =>
+    /^(?:cli\/commands|cli\/docker|shared\/client)\//.test(file),
+  );
+  expect(dear).toEqual(["shared/client/host.ts"]);
+});
+
 test.each(["functions/broker/server.ts", "cli/acr-broker.ts", "cli/commands/explain.ts"])(
   "%s loads neither the YAML reader nor the schema before it needs them",
   (start) => {
-    const loaded = new Set([start]);
-    for (const file of loaded) {
-      if (!file.endsWith(".ts")) continue;
-      for (const { from, type } of imports(file)) if (!type) loaded.add(from);
-    }
+    const loaded = loadedBy(start);
     expect(loaded.size).toBeGreaterThan(5);
     const dear = ["load", "document", "check", "schema"].map((name) => `shared/config/${name}.ts`);
     expect(dear.filter((file) => loaded.has(file))).toEqual([]);

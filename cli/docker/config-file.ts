@@ -98,7 +98,10 @@ export async function editDockerConfig(
     const making = `${ours}${Buffer.from(random(8)).toString("hex")}.tmp`;
     await withLock(`${ours}lock`, outside, () => {
       const text = textOf(target);
-      const changed = edit(parsed(file, text), { target, replace: (path, content) => replace(path, making, content) });
+      const changed = edit(parsed(file, text), {
+        beside: `${ours}logins`,
+        replace: (path, content) => replace(path, making, content),
+      });
       clearAway(folder, ours);
       if (changed !== undefined) replace(target, making, written(changed, text));
     });
@@ -111,8 +114,8 @@ export async function editDockerConfig(
 
 /** For what is kept beside the file, under the same lock. */
 export interface ConfigFiles {
-  /** Where it really is: the file may be a link. */
-  readonly target: string;
+  /** The file for it, where the configuration really is, which may be behind a link. */
+  readonly beside: string;
   /** Writes another file as safely as this one. */
   readonly replace: (path: string, content: string) => void;
 }

@@ -1,6 +1,7 @@
 /** How a credential is written: the five formats of `POST /v1/token`. */
 
 import type { Registry } from "../../shared/config/config.ts";
+import { dockerConfig, environmentFile, kubernetesSecret, type Login } from "../../shared/credential-formats.ts";
 import type { Credential } from "../../shared/issuing/credential-cache.ts";
 import { formatScope, type Scope } from "../../shared/policy/scope.ts";
 import type { Format } from "./token-request.ts";
@@ -22,11 +23,11 @@ export function tokenResponse(format: Format, granted: Granted): Response {
     case "password":
       return respond("text/plain; charset=utf-8", credential.password);
     case "docker-config":
-      return respond("application/json", `${JSON.stringify(dockerConfig(granted), null, 2)}\n`);
+      return respond("application/json", `${JSON.stringify(dockerConfig(loginOf(granted)), null, 2)}\n`);
     case "env":
-      return respond("text/plain; charset=utf-8", environment(granted));
+      return respond("text/plain; charset=utf-8", environmentFile(loginOf(granted)));
     case "kubernetes-secret":
-      return respond("application/json", `${JSON.stringify(kubernetesSecret(granted), null, 2)}\n`);
+      return respond("application/json", `${JSON.stringify(kubernetesSecret(loginOf(granted)), null, 2)}\n`);
   }
 }
 
@@ -56,36 +57,7 @@ function jsonBody({ credential, registry, scopes, grants, requestId, now }: Gran
   };
 }
 
-/** https://docs.docker.com/reference/cli/docker/login/: `auth` is base64 of `username:password`. */
-function dockerConfig({ credential, registry }: Granted) {
-  const auth = Buffer.from(`${credential.username}:${credential.password}`).toString("base64");
-  return { auths: Object.fromEntries(registry.endpoints.map((endpoint) => [endpoint, { auth }])) };
-}
-
-/** For a shell's `eval` or `.`, and for tools that read such files. */
-function environment({ credential, registry }: Granted): string {
-  const variables = {
-    ACR_USERNAME: credential.username,
-    ACR_PASSWORD: credential.password,
-    ACR_REGISTRY: registry.endpoints[0] as string,
-    ACR_EXPIRES_AT: credential.expiresAt.toISOString(),
-  };
-  return Object.entries(variables)
-    .map(([name, value]) => `${name}='${value.replaceAll("'", "'\\''")}'\n`)
-    .join("");
-}
-
-/** A Secret for `kubectl apply -f -`: https://kubernetes.io/docs/concepts/configuration/secret/#docker-config-secrets */
-function kubernetesSecret(granted: Granted) {
-  const { credential, registry } = granted;
-  return {
-    apiVersion: "v1",
-    kind: "Secret",
-    metadata: {
-      name: `acr-${registry.name}`,
-      annotations: { "acr-token-broker/expires-at": credential.expiresAt.toISOString() },
-    },
-    type: "kubernetes.io/dockerconfigjson",
-    data: { ".dockerconfigjson": Buffer.from(JSON.stringify(dockerConfig(granted))).toString("base64") },
-  };
+function loginOf({ credential, registry }: Granted): Login {
+  const { username, password, expiresAt } = credential;
+  return { username, password, registry: registry.name, endpoints: registry.endpoints, expiresAt };
 }

@@ -27,6 +27,7 @@ async function keyNew(args: string, random: Terminal["random"] = randomBytes) {
     environment: {},
     readStandardInput: () => "",
     now: () => NOW,
+    isWatched: false,
     outside: host(),
     random,
   });

@@ -72,6 +72,7 @@ function terminal(other: Partial<Terminal> = {}): Terminal {
     environment: { HOME: home },
     readStandardInput: () => "",
     now: () => new Date(0),
+    isWatched: false,
     outside: host(),
     random: randomBytes,
     userId: process.getuid?.(),

@@ -1,6 +1,8 @@
 /** Runs the built command line as a process, as its users do. */
 
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 
 export const ACR_BROKER = fileURLToPath(new URL("../../build/acr-broker.cjs", import.meta.url));
@@ -30,4 +32,19 @@ export function acrBroker(
     encoding: "utf8",
   });
   return { code: status, out: stdout, told: stderr };
+}
+
+/** The same beside this process, which may be serving what it asks for. */
+export async function acrBrokerBeside(
+  args: readonly string[],
+  { cwd = ROOT, environment = {} }: Omit<Surroundings, "input"> = {},
+): Promise<Ran> {
+  const child = spawn(process.execPath, [ACR_BROKER, ...args], {
+    cwd,
+    env: environment,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const closed = once(child, "close");
+  const [out, told, [code]] = await Promise.all([text(child.stdout), text(child.stderr), closed]);
+  return { code: code as number | null, out, told };
 }
