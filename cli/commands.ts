@@ -25,6 +25,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "take out again what login wrote",
     load: async () => (await import("./commands/logout.ts")).logout,
   },
+  exec: {
+    summary: "run one command with a login of its own, kept good while it runs",
+    load: async () => (await import("./commands/exec.ts")).exec,
+  },
   check: {
     summary: "say what is wrong with a policy, or its digest",
     load: async () => (await import("./commands/check.ts")).check,

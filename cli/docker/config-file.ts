@@ -76,7 +76,7 @@ export function helperOf({ credHelpers, credsStore }: DockerConfig, host: string
 
 /** Nothing where there is no file. @throws UsageError where it is not what docker could have written */
 export function readDockerConfig(file: string): DockerConfig {
-  return parsed(file, textOf(file));
+  return parseDockerConfig(file, textOf(file));
 }
 
 /**
@@ -98,7 +98,7 @@ export async function editDockerConfig(
     const making = `${ours}${Buffer.from(random(8)).toString("hex")}.tmp`;
     await withLock(`${ours}lock`, outside, () => {
       const text = textOf(target);
-      const changed = edit(parsed(file, text), {
+      const changed = edit(parseDockerConfig(file, text), {
         beside: `${ours}logins`,
         replace: (path, content) => replace(path, making, content),
       });
@@ -144,8 +144,8 @@ function textOf(file: string): string {
   }
 }
 
-/** An empty file is one without anything in it, as docker has it. */
-function parsed(file: string, text: string): DockerConfig {
+/** An empty file is one without anything in it, as docker has it. `file` names it in messages. @throws UsageError */
+export function parseDockerConfig(file: string, text: string): DockerConfig {
   if (text.trim() === "") return {};
   let value: unknown;
   try {

@@ -6,7 +6,7 @@ import { functionComputeHeaders } from "./function-compute.ts";
 import { exchange, isLoopback } from "./http.ts";
 import type { Outside } from "./outside.ts";
 import { keysFrom, type RamKeySource } from "./ram/keys.ts";
-import { readDiscovery, readTokenAnswer } from "./token-answer.ts";
+import { readAnswer, readDiscovery, readTokenAnswer } from "./token-answer.ts";
 import type { Discovery, TokenAnswer, TokenFields } from "./wire.ts";
 
 const PEER = { name: "the broker" };
@@ -18,6 +18,13 @@ export interface BrokerApi {
   token(fields: TokenFields, credential: string, signal: AbortSignal): Promise<TokenAnswer>;
   /** As `token`. Remembered for five minutes. */
   discovery(signal: AbortSignal): Promise<Discovery>;
+  /** Another route that takes the same credential: `body` is posted, without one it is asked for. As `token`. */
+  ask(
+    path: string,
+    credential: string,
+    body: object | undefined,
+    signal: AbortSignal,
+  ): Promise<Record<string, unknown>>;
 }
 
 export function brokerApi(
@@ -61,12 +68,22 @@ export function brokerApi(
     return functionComputeHeaders(method, url, keys, clock.now());
   }
 
+  async function withCredential(path: string, credential: string, body: object | undefined, signal: AbortSignal) {
+    const header = functionCompute === undefined ? "authorization" : "x-acr-broker-authorization";
+    const headers = { [header]: `Bearer ${credential}`, "content-type": "application/json" };
+    const [method, text] = body === undefined ? ["GET", ""] : ["POST", JSON.stringify(body)];
+    const answer = await send(path, method, headers, text, signal);
+    return { answer, reading: { host: base.host, now: clock.now(), token: credential } };
+  }
+
   return {
     async token(fields, credential, signal) {
-      const header = functionCompute === undefined ? "authorization" : "x-acr-broker-authorization";
-      const headers = { [header]: `Bearer ${credential}`, "content-type": "application/json" };
-      const answer = await send("/v1/token", "POST", headers, JSON.stringify(fields), signal);
-      return readTokenAnswer(answer, { host: base.host, now: clock.now(), token: credential });
+      const { answer, reading } = await withCredential("/v1/token", credential, fields, signal);
+      return readTokenAnswer(answer, reading);
+    },
+    async ask(path, credential, body, signal) {
+      const { answer, reading } = await withCredential(path, credential, body, signal);
+      return readAnswer(answer, reading);
     },
     async discovery(signal) {
       if (remembered === undefined || remembered.ageMs() > DISCOVERY_MS) {

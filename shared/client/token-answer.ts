@@ -43,6 +43,11 @@ export function readDiscovery(answer: Answer, reading: Reading): Discovery {
   return read<Discovery>(answer, DISCOVERY, reading);
 }
 
+/** As `readTokenAnswer`, whatever is in it. */
+export function readAnswer(answer: Answer, reading: Reading): Record<string, unknown> {
+  return read(answer, {}, reading);
+}
+
 function read<T>(answer: Answer, fields: Readonly<Record<string, Form>>, reading: Reading): T {
   const { host, now } = reading;
   if (answer.status !== 200) throw refusal(answer, reading);
