@@ -71,7 +71,7 @@ function ramKeySource(environment: Terminal["environment"]): RamKeySource {
 /** @throws UsageError */
 export function requestOf(options: Values<typeof REQUEST_OPTIONS>, { environment }: Terminal): CredentialsRequest {
   const { scope, grant } = wantedOf(options, environment);
-  const registry = options.registry ?? (environment["ACR_BROKER_REGISTRY"] || undefined);
+  const registry = registryOf(options, environment);
   const [ttl, minTtl] = [seconds("ttl", options.ttl), seconds("min-ttl", options["min-ttl"])];
   refuseSecrets({ grant, registry, scope: scope?.join(" ") });
   return {
@@ -81,6 +81,18 @@ export function requestOf(options: Values<typeof REQUEST_OPTIONS>, { environment
     ...(ttl === undefined ? {} : { ttl }),
     ...(minTtl === undefined ? {} : { minTtl }),
   };
+}
+
+export function registryOf(
+  { registry }: { readonly registry?: string },
+  environment: Terminal["environment"],
+): string | undefined {
+  return registry ?? (environment["ACR_BROKER_REGISTRY"] || undefined);
+}
+
+/** Whether an option or a variable says what for. */
+export function isAskedFor({ scope, grant }: Values<typeof REQUEST_OPTIONS>, { environment }: Terminal): boolean {
+  return Boolean(scope || grant || environment["ACR_BROKER_SCOPE"] || environment["ACR_BROKER_GRANT"]);
 }
 
 /** What an option says puts aside both variables. */

@@ -29,6 +29,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "run one command with a login of its own, kept good while it runs",
     load: async () => (await import("./commands/exec.ts")).exec,
   },
+  doctor: {
+    summary: "say what is wrong on the way to a credential, step by step",
+    load: async () => (await import("./commands/doctor.ts")).doctor,
+  },
   check: {
     summary: "say what is wrong with a policy, or its digest",
     load: async () => (await import("./commands/check.ts")).check,

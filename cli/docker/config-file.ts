@@ -94,12 +94,12 @@ export async function editDockerConfig(
     const target = targetOf(file);
     const folder = dirname(target);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const ours = join(folder, `.${basename(target)}.acr-broker-`);
+    const ours = prefixOf(target);
     const making = `${ours}${Buffer.from(random(8)).toString("hex")}.tmp`;
     await withLock(`${ours}lock`, outside, () => {
       const text = textOf(target);
       const changed = edit(parseDockerConfig(file, text), {
-        beside: `${ours}logins`,
+        beside: `${ours}${BESIDE}`,
         replace: (path, content) => replace(path, making, content),
       });
       clearAway(folder, ours);
@@ -118,6 +118,16 @@ export interface ConfigFiles {
   readonly beside: string;
   /** Writes another file as safely as this one. */
   readonly replace: (path: string, content: string) => void;
+}
+
+const BESIDE = "logins";
+
+/** Of what is ours beside the file. */
+const prefixOf = (target: string) => join(dirname(target), `.${basename(target)}.acr-broker-`);
+
+/** `ConfigFiles.beside`, to read it only. */
+export function besideOf(file: string): string {
+  return `${prefixOf(targetOf(file))}${BESIDE}`;
 }
 
 /** A link is followed also where nothing is at its end yet, as docker does. */

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { readFileSync, rmSync } from "node:fs";
 import { dockerAuth, type Login } from "../../shared/credential-formats.ts";
 import { type Terminal, UsageError } from "../command.ts";
-import { type Auth, type ConfigFiles, type DockerConfig, editDockerConfig, helperOf } from "./config-file.ts";
+import { type Auth, besideOf, type ConfigFiles, type DockerConfig, editDockerConfig, helperOf } from "./config-file.ts";
 
 type Logins = Readonly<Record<string, { readonly sha256: string; readonly expires_at: string }>>;
 
@@ -18,7 +18,7 @@ export async function writeLogin(file: string, terminal: Terminal, login: Login,
     refuseHelpers(file, helpersIn(config, isDocker), login.endpoints);
     const entry = { sha256: digest(auth), expires_at: login.expiresAt.toISOString() };
     const written = Object.fromEntries(login.endpoints.map((host) => [host, entry]));
-    remember(files, { ...remembered(files), ...written });
+    remember(files, { ...remembered(files.beside), ...written });
     return {
       ...config,
       auths: { ...config.auths, ...Object.fromEntries(login.endpoints.map((host) => [host, auth])) },
@@ -36,7 +36,7 @@ export interface Gone {
 export async function removeLogins(file: string, terminal: Terminal, hosts?: readonly string[]): Promise<Gone> {
   let gone: Gone = { removed: [], left: [] };
   await editDockerConfig(file, terminal, (config, files) => {
-    const logins = remembered(files);
+    const logins = remembered(files.beside);
     const ours = Object.keys(logins).filter((host) => hosts === undefined || hosts.includes(host));
     const { auths = {} } = config;
     const there = ours.filter((host) => Object.hasOwn(auths, host));
@@ -46,6 +46,12 @@ export async function removeLogins(file: string, terminal: Terminal, hosts?: rea
     return removed.length === 0 ? undefined : { ...config, auths: without(auths, removed) };
   });
   return gone;
+}
+
+/** Hosts whose login of ours has ended and is still there. */
+export function endedLogins(file: string, now: Date): string[] {
+  const logins = Object.entries(remembered(besideOf(file)));
+  return logins.filter(([, { expires_at }]) => Date.parse(expires_at) <= now.getTime()).map(([host]) => host);
 }
 
 /** Podman knows no credsStore. */
@@ -77,7 +83,7 @@ function without<T>(object: Readonly<Record<string, T>>, names: readonly string[
 }
 
 /** Nothing, where it cannot be read: then nothing is known to be ours. */
-function remembered({ beside }: ConfigFiles): Logins {
+function remembered(beside: string): Logins {
   try {
     return (JSON.parse(readFileSync(beside, "utf8")) as { logins: Logins }).logins;
   } catch {
