@@ -53,4 +53,8 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "make an API key for a script that has nothing better",
     load: async () => (await import("./commands/key.ts")).newKey,
   },
+  completion: {
+    summary: "write the script with which a shell completes all this",
+    load: async () => (await import("./commands/completion.ts")).completion,
+  },
 };

@@ -28,7 +28,12 @@ Exit codes: 0 the broker would start on it; 1 it would not, or there is an error
 --strict: a warning); 2 wrong usage.`,
   options: {
     config: CONFIG_OPTION,
-    format: { type: "string", value: "FORMAT", help: `${FORMATS.join(", ")} (SARIF 2.1.0); default text` },
+    format: {
+      type: "string",
+      value: "FORMAT",
+      choices: FORMATS,
+      help: `${FORMATS.join(", ")} (SARIF 2.1.0); default text`,
+    },
     json: { type: "boolean", help: "the same as --format json" },
     strict: { type: "boolean", help: "warnings, too, make the exit code 1" },
   },

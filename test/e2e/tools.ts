@@ -15,10 +15,12 @@ export type Tool =
   | "redis-server"
   | "busybox"
   | "groovy"
-  | "shellcheck";
+  | "shellcheck"
+  | "zsh"
+  | "fish";
 
 const INSTALL =
-  "apt-get install -y --no-install-recommends docker-registry skopeo podman buildah docker.io openssl redis-server busybox groovy shellcheck";
+  "apt-get install -y --no-install-recommends docker-registry skopeo podman buildah docker.io openssl redis-server busybox groovy shellcheck zsh fish";
 
 export function missingTools(tools: readonly Tool[], path = process.env["PATH"] ?? ""): Tool[] {
   return tools.filter((tool) => !path.split(delimiter).some((folder) => isExecutable(join(folder, tool))));
