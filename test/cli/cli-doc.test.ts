@@ -1,12 +1,26 @@
 /** docs/cli.md does what it says: every command in it runs, every option and field is in it. */
 
-import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { COMMANDS } from "../../cli/commands.ts";
+import { policy } from "../broker/harness.ts";
 import { plantCanaries } from "../canaries.ts";
+import { serve } from "../client/servers.ts";
+import { type Caller, HOSTS, startCaller } from "./broker.ts";
 import { ACR_BROKER, acrBroker, ROOT } from "./run.ts";
 
 const page = readFileSync(join(ROOT, "docs/cli.md"), "utf8");
@@ -18,56 +32,74 @@ const CLAIMS = {
 };
 
 let folder: string;
-beforeAll(() => {
+let call: Caller;
+beforeAll(async () => {
+  const challenge = { "www-authenticate": 'Bearer realm="https://auth.example"' };
+  const registry = await serve((_, response) => response.writeHead(401, challenge).end());
+  call = await startCaller({
+    policy: (cloudUrl, issuerUrl) =>
+      policy(cloudUrl, issuerUrl).replace(`[${HOSTS.join(", ")}]`, `["${new URL(registry.url).host}"]`),
+  });
   folder = mkdtempSync(join(tmpdir(), "cli-doc-"));
   mkdirSync(join(folder, "bin"));
   symlinkSync(ACR_BROKER, join(folder, "bin/acr-broker"));
   for (const file of ["broker.yaml", "broker.test.yaml"]) copyFileSync(join(ROOT, file), join(folder, file));
   writeFileSync(join(folder, "claims.json"), JSON.stringify(CLAIMS));
+  writeFileSync(join(folder, "build-and-push.sh"), '#!/bin/sh\ntest -s "$DOCKER_CONFIG/config.json"\n');
+  chmodSync(join(folder, "build-and-push.sh"), 0o755);
 });
-afterAll(() => rmSync(folder, { recursive: true }));
+afterAll(async () => {
+  rmSync(folder, { recursive: true });
+  await call.close();
+});
 
 function blocks(language: string): string[] {
-  return [...page.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, "gms"))].map(([, text]) => text as string);
+  return [...page.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, "gms"))].map(([, block]) => block as string);
 }
 
-function shell(line: string): string {
+async function shell(line: string): Promise<string> {
   const token = `eyJhbGciOiJSUzI1NiJ9.${Buffer.from(JSON.stringify(CLAIMS)).toString("base64url")}.c2lnbmF0dXJl`;
   const PATH = `${join(folder, "bin")}:${process.env["PATH"]}`;
-  return execFileSync("bash", ["-euo", "pipefail", "-c", line], {
+  const child = spawn("bash", ["-euo", "pipefail", "-c", line], {
     cwd: folder,
-    env: { PATH, TOKEN: token },
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...(await call.environment()), PATH, TOKEN: token, HOME: folder },
+    stdio: ["ignore", "pipe", "pipe"],
   });
+  const ended = once(child, "close");
+  const [out, told, [code]] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
+  expect(code, told).toBe(0);
+  return out;
 }
 
-const lines = blocks("sh").flatMap((text) => text.trimEnd().split("\n"));
+const lines = blocks("sh").flatMap((block) => block.trimEnd().split("\n"));
 
-test.each(lines)("%s", (line) => {
-  shell(line);
+test.each(lines)("%s", async (line) => {
+  await shell(line);
   if (line.includes("claims.json") && line.startsWith("echo")) {
     expect(JSON.parse(readFileSync(join(folder, "claims.json"), "utf8"))).toEqual(CLAIMS);
   }
   if (line.includes("nightly.key")) plantCanaries([readFileSync(join(folder, "nightly.key"), "utf8").trim()]);
 });
 
-test("the cases that it shows pass", () => {
+test("the cases that it shows pass", async () => {
   const [cases] = blocks("yaml");
   writeFileSync(join(folder, "shown.test.yaml"), cases as string);
-  expect(shell("acr-broker test shown.test.yaml")).toContain("2 cases in 1 file: all pass");
+  expect(await shell("acr-broker test shown.test.yaml")).toContain("2 cases in 1 file: all pass");
 });
 
 describe("it names", () => {
   test.each(Object.entries(COMMANDS))("%s and its options", async (name, entry) => {
     expect(page).toContain(`## \`acr-broker ${name}\``);
-    const section = page.split(/^## /m).find((text) => text.startsWith(`\`acr-broker ${name}\``)) as string;
+    const sections = page.split(/^## /m);
+    const own = sections.find((section) => section.startsWith(`\`acr-broker ${name}\``)) as string;
+    // Options that several commands share.
+    const section = own + sections.find((each) => each.startsWith("Asking the broker"));
     for (const option of Object.keys((await entry.load()).options)) {
       if (!["config", "json"].includes(option)) expect(section).toContain(`--${option}`);
     }
   });
 
-  test("every field of every --json", () => {
+  test("every field of every --json", async () => {
     const check = JSON.parse(acrBroker(["check", "--json"]).out);
     const run = JSON.parse(acrBroker(["test", "--json"]).out);
     const explain = JSON.parse(
@@ -85,5 +117,9 @@ describe("it names", () => {
     const [grant] = explain.grants;
     const fields = [explain, grant, grant.conditions[0], explain.lifetime, explain.session_policy].flatMap(Object.keys);
     for (const field of fields) expect(page + api).toContain(`\`${field}\``);
+    const asked = async (command: string) => JSON.parse(await shell(`acr-broker ${command} --json`));
+    const doctor = await asked("doctor");
+    const client = [doctor, doctor.steps[0], await asked("login --grant web-main"), await asked("logout")];
+    for (const field of client.flatMap(Object.keys)) expect(page).toContain(`\`${field}\``);
   });
 });
