@@ -67,7 +67,8 @@ function home(environment: Terminal["environment"]): string {
 /**
  * Which helper docker asks for a host's credential; then it does not look at `auths`. Undefined: none, `auths` counts. An empty
  * name in credHelpers switches credsStore off for the host: getConfiguredCredentialStore and nativeStore.Get in
- * https://github.com/docker/cli/tree/master/cli/config. Podman knows no credsStore.
+ * https://github.com/docker/cli/tree/master/cli/config, and test/e2e/command-line.test.ts. (Where the helper cannot be run at all,
+ * docker does take what is in `auths`; nobody should build on that.) Podman knows no credsStore.
  */
 export function helperOf({ credHelpers, credsStore }: DockerConfig, host: string): string | undefined {
   const own = credHelpers !== undefined && Object.hasOwn(credHelpers, host) ? credHelpers[host] : credsStore;

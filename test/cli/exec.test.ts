@@ -235,6 +235,50 @@ describe("how it ends", () => {
   });
 });
 
+test("Ctrl-C on a terminal reaches the command once", async () => {
+  const script = join(call.it.home, "count.sh");
+  writeFileSync(script, "trap 'echo got' INT; echo ready; read -r _; read -r _; echo end");
+  const command = `${process.execPath} ${ACR_BROKER} exec --scope ${SCOPE} -- sh ${script}`;
+  const child = spawn("script", ["-qec", command, "/dev/null"], { env: await call.it.environment(surroundings()) });
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  const ended = once(child, "exit");
+  const seen: string[] = [];
+  for (let line = ""; line !== "end"; ) {
+    line = ((await lines.next()).value as string).trim();
+    seen.push(line);
+    if (line === "ready") child.stdin.write("\u0003");
+    if (line.endsWith("got")) child.stdin.write("\n\n");
+  }
+  await ended;
+  expect(seen.filter((line) => line.endsWith("got")).length).toBe(1);
+  expect([folders(), left()]).toEqual([[], []]);
+});
+
+test("a defect of acr-broker itself takes the folder away, too", async () => {
+  const [crash, flag] = [join(call.it.home, "crash.cjs"), join(call.it.home, "flag")];
+  writeFileSync(
+    crash,
+    `setInterval(() => { if (require("fs").existsSync("${flag}")) throw new Error("crash"); }, 10);`,
+  );
+  const environment = await call.it.environment(surroundings({ NODE_OPTIONS: `--require ${crash}` }));
+  const child = spawn(
+    process.execPath,
+    [ACR_BROKER, "exec", "--scope", SCOPE, "--", "sh", "-c", "echo $$; exec sleep 60"],
+    {
+      env: environment,
+      stdio: ["ignore", "pipe", "ignore"],
+    },
+  );
+  const ended = once(child, "exit");
+  const pid = Number((await createInterface(child.stdout)[Symbol.asyncIterator]().next()).value);
+  expect(folders().length).toBe(1);
+  writeFileSync(flag, "");
+  const [code] = await ended;
+  process.kill(pid, "SIGKILL");
+  expect(code).not.toBe(0);
+  expect([folders(), left()]).toEqual([[], []]);
+});
+
 describe("killed, so that it can take nothing away", () => {
   const orphans: number[] = [];
   afterEach(() => {

@@ -1,11 +1,13 @@
 /** `acr-broker login` and `logout`, as processes, against the broker. */
 
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { policy } from "../broker/harness.ts";
 import { caller, HOSTS, SCOPE } from "./broker.ts";
-import { acrBrokerBeside, type Ran } from "./run.ts";
+import { ACR_BROKER, acrBrokerBeside, type Ran } from "./run.ts";
 
 const MANY = Array.from({ length: 50 }, (_, index) => `registry-${index}.example.com`);
 const withManyHosts = (cloudUrl: string, issuerUrl: string) =>
@@ -68,6 +70,29 @@ describe("login", () => {
       { auths: { "old.example": { auth: "b2xk" } }, psFormat: "table" },
       ["config.json"],
     ]);
+  }, 60_000);
+
+  test("killed while they write, they leave a whole file, and the next is not held up", async () => {
+    writeFileSync(file, '{"auths":{"old.example":{"auth":"b2xk"}}}');
+    const environment = await many.it.environment({ DOCKER_CONFIG: folder });
+    const children = MANY.slice(0, 8).map((host) =>
+      spawn(process.execPath, [ACR_BROKER, "login", "--scope", SCOPE, "--endpoint", host], {
+        env: environment,
+        stdio: "ignore",
+      }),
+    );
+    const ended = Promise.all(children.map((child) => once(child, "exit")));
+    const watcher = watch(folder, () => {
+      for (const child of children) child.kill("SIGKILL");
+    });
+    await ended;
+    watcher.close();
+    expect(children.filter(({ signalCode }) => signalCode === "SIGKILL")).not.toEqual([]);
+    expect(read().auths["old.example"]).toEqual({ auth: "b2xk" });
+    const { code } = await many.it.run(["login", "--scope", SCOPE], { DOCKER_CONFIG: folder });
+    expect(code).toBe(0);
+    expect(Object.keys(read().auths).sort()).toEqual(["old.example", ...MANY].sort());
+    expect(readdirSync(folder).sort()).toEqual([".config.json.acr-broker-logins", "config.json"]);
   }, 60_000);
 
   test("writes podman's file, named or where podman looks for it", async () => {
