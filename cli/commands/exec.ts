@@ -123,7 +123,7 @@ interface Kept {
 
 function keep({ folder, broker, request, credentials, terminal }: Kept, signal: AbortSignal): void {
   const refresh = {
-    ask: (minTtl: number) => broker.credentials({ ...request, minTtl, signal }),
+    ask: (minTtl: number) => broker.credentials({ ...request, minTtl: Math.max(minTtl, request.minTtl ?? 0), signal }),
     write: async (next: Credentials) => {
       const { auths } = dockerConfig(next);
       // The command may have logged in elsewhere meanwhile.

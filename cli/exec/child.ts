@@ -40,11 +40,15 @@ export async function runInPlace(
   try {
     const { command, args, environment } = prepare();
     return await new Promise<Exit>((resolve) => {
-      child = spawn(command, args, { stdio: "inherit", env: environment });
-      child.once("error", (error: NodeJS.ErrnoException) => {
-        const failure = error.code ?? "unknown";
+      const notStarted = ({ code: failure = "unknown" }: NodeJS.ErrnoException) =>
         resolve({ code: failure === "ENOENT" ? NOT_FOUND : CANNOT_EXECUTE, failure });
-      });
+      try {
+        child = spawn(command, args, { stdio: "inherit", env: environment });
+      } catch (error) {
+        // A command line that is too long, for one.
+        return notStarted(error as NodeJS.ErrnoException);
+      }
+      child.once("error", notStarted);
       child.once("exit", (code, signal) => resolve({ code: code ?? 128 + constants.signals[signal ?? "SIGKILL"] }));
     });
   } finally {

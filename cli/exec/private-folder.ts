@@ -44,13 +44,16 @@ export function privateFolder(
   mkdirSync(path, { mode: 0o700 });
   // First of all: while it is not there, nothing is.
   writeFileSync(join(path, OWNER), processStamp(), { mode: 0o600, flag: "wx" });
-  return { path, inMemory: isMemory(place), remove: () => rmSync(path, { recursive: true, force: true }) };
+  return { path, inMemory: isMemory(place), remove: () => remove(path) };
 }
+
+/** Written anew; the second is there where the user's folder is one of these itself. */
+const OURS = ["config.json", "auth.json"];
 
 /** What else is in the user's folder (contexts, plugins, builders) is used where it is. */
 export function linkRest(from: string, { path }: PrivateFolder): void {
   for (const name of existsSync(from) ? readdirSync(from) : []) {
-    if (name === "config.json" || name.startsWith(".")) continue;
+    if (OURS.includes(name) || name.startsWith(".")) continue;
     symlinkSync(join(from, name), join(path, name));
   }
 }
@@ -70,17 +73,23 @@ function isMemory(place: string): boolean {
 
 /** This user's only, and nothing that a link leads to. What cannot be taken away now can be another time. */
 function clearStale(place: string, { userId, now }: Pick<Terminal, "userId" | "now">): void {
+  for (const name of existsSync(place) ? readdirSync(place) : []) {
+    if (!name.startsWith(NAME)) continue;
+    const path = join(place, name);
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    if (!found?.isDirectory() || (userId !== undefined && found.uid !== userId)) continue;
+    const owner = ownerOf(stampIn(path));
+    const isOld = now().getTime() - found.mtimeMs > STALE_MS;
+    if (owner === "gone" || (owner === "unknown" && isOld)) remove(path);
+  }
+}
+
+/** Another run may be taking it away as well. */
+function remove(path: string): void {
   try {
-    for (const name of readdirSync(place).filter((each) => each.startsWith(NAME))) {
-      const path = join(place, name);
-      const found = lstatSync(path);
-      if (!found.isDirectory() || (userId !== undefined && found.uid !== userId)) continue;
-      const owner = ownerOf(stampIn(path));
-      const isOld = now().getTime() - found.mtimeMs > STALE_MS;
-      if (owner === "gone" || (owner === "unknown" && isOld)) rmSync(path, { recursive: true, force: true });
-    }
+    rmSync(path, { recursive: true, force: true });
   } catch {
-    // No such place.
+    // The next run tries again.
   }
 }
 

@@ -5,8 +5,9 @@ import type { Outside } from "../../shared/client/outside.ts";
 
 /** A machine that slept does not notice by a timer; so this looks at the clocks now and then. */
 const LONGEST_PAUSE_MS = 30_000;
-/** After a refresh has failed. The SDK has tried again for half a minute by then. */
-const RETRY_MS = 10_000;
+/** After a refresh has failed, twice as long each time: a token that has expired does not come back to life. */
+const FIRST_RETRY_MS = 10_000;
+const LONGEST_RETRY_MS = 60_000;
 
 export type Life = Pick<Credentials, "isDue" | "expiresInSeconds" | "expiresAt" | "refreshAfter">;
 
@@ -21,20 +22,23 @@ export interface Refresh<C extends Life> {
 
 /** Until `signal` is aborted; never rejects. */
 export async function keepFresh<C extends Life>(first: C, refresh: Refresh<C>, signal: AbortSignal): Promise<void> {
-  let [current, failing] = [first, false];
+  let [current, failures] = [first, 0];
   while (!signal.aborted) {
     try {
-      await refresh.sleep(failing ? RETRY_MS : pauseMs(current), signal);
+      await refresh.sleep(failures > 0 ? retryMs(failures) : pauseMs(current), signal);
       if (!current.isDue) continue;
       const next = await refresh.ask(current.expiresInSeconds + 1, signal);
       await refresh.write(next);
-      [current, failing] = [next, false];
+      [current, failures] = [next, 0];
     } catch (error) {
       if (signal.aborted) return;
-      if (!failing) refresh.failed(error, current);
-      failing = true;
+      if (failures++ === 0) refresh.failed(error, current);
     }
   }
+}
+
+function retryMs(failures: number): number {
+  return Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), LONGEST_RETRY_MS);
 }
 
 function pauseMs({ isDue, expiresInSeconds, expiresAt, refreshAfter }: Life): number {

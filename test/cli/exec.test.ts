@@ -157,6 +157,16 @@ describe("the command", () => {
     expect(readFileSync(join(docker, "contexts/meta"), "utf8")).toBe("context");
   });
 
+  test("may be another exec, with its logins as well", async () => {
+    const inner = `${process.execPath} ${ACR_BROKER} exec --scope repository:base/go:pull -- sh -c 'echo $REGISTRY_AUTH_FILE; cat $DOCKER_CONFIG/auth.json'`;
+    const { code, out, told } = await sh(`echo $REGISTRY_AUTH_FILE; ${inner}`);
+    expect({ code, told }).toEqual({ code: 0, told: "" });
+    const [outerFile, innerFile, ...lines] = out.split("\n");
+    expect(innerFile).not.toBe(outerFile);
+    expect(Object.keys(JSON.parse(lines.join("\n")).auths)).toEqual(HOSTS);
+    expect([folders(), left()]).toEqual([[], []]);
+  });
+
   test("gets a new login before the old one ends, in the same files", async () => {
     const played = await serve(async (request, response, count) => {
       const answer = await fetch(call.it.harness.url + request.url, {
