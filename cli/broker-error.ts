@@ -8,19 +8,14 @@ export function isBrokerError(error: Error): error is AcrBrokerError {
 
 /** `acr-broker: access_denied: <detail> (request_id …)`. */
 export function brokerErrorText(error: AcrBrokerError): string {
-  return `acr-broker: ${brokerErrorLine(error)}\n`;
+  const more = error.code === "no_identity" ? "; acr-broker doctor says more" : "";
+  return `acr-broker: ${brokerErrorLine(error)}${more}\n`;
 }
 
 export function brokerErrorLine({ code, message, requestId, status }: AcrBrokerError): string {
   const id = requestId === undefined ? "" : ` (request_id ${requestId})`;
-  const here = code === "bad_response" && (status === 401 || status === 403) ? FUNCTION_COMPUTE : HERE[code];
-  return `${code}: ${message}${id}${here === undefined ? "" : `; ${here}`}`;
+  // The SDK's words name its own options.
+  const isUnsigned = code === "bad_response" && (status === 401 || status === 403);
+  const option = isUnsigned ? "--function-compute" : code === "untrusted_audience" ? "--audience" : undefined;
+  return `${code}: ${message}${id}${option === undefined ? "" : `; here: ${option}`}`;
 }
-
-const FUNCTION_COMPUTE = "here: --function-compute";
-
-/** The SDK's words name its own options. */
-const HERE: Readonly<Record<string, string>> = {
-  untrusted_audience: "here: --audience",
-  no_identity: "acr-broker doctor says more",
-};

@@ -6,7 +6,7 @@ import { environmentKeys, type RamKeySource } from "../shared/client/ram/keys.ts
 import { rrsa } from "../shared/client/ram/rrsa.ts";
 import type { CredentialsRequest } from "../shared/client/request.ts";
 import { type Options, type Terminal, UsageError, type Values } from "./command.ts";
-import { holdsSecret } from "./secrets.ts";
+import { holdsSecret, NO_ARGUMENT } from "./secrets.ts";
 
 export const BROKER_OPTIONS = {
   url: { type: "string", value: "URL", help: "the broker's address; default $ACR_BROKER_URL" },
@@ -17,7 +17,7 @@ export const BROKER_OPTIONS = {
   },
   "function-compute": {
     type: "boolean",
-    help: "sign each request with RAM keys, for a trigger of authType: function; also $ACR_BROKER_FUNCTION_COMPUTE=1",
+    help: "sign with RAM keys, for a trigger of authType: function; or ACR_BROKER_FUNCTION_COMPUTE=1",
   },
   deadline: { type: "string", value: "SECONDS", help: "for all tries and waits together; default 30" },
 } as const satisfies Options;
@@ -123,7 +123,5 @@ function seconds(name: string, written: string | undefined): number | undefined 
 function refuseSecrets(given: Readonly<Record<string, string | undefined>>): void {
   const wrong = Object.entries(given).find(([, value]) => value !== undefined && holdsSecret(value));
   if (wrong === undefined) return;
-  throw new UsageError(
-    `--${wrong[0]} is a token or key; treat it as leaked if others can read this: arguments stand in the process list and in histories. Set ACR_BROKER_TOKEN, or ACR_BROKER_TOKEN_FILE to a file that holds it`,
-  );
+  throw new UsageError(`--${wrong[0]} is a token or key; treat it as leaked if others can read this: ${NO_ARGUMENT}`);
 }

@@ -14,6 +14,7 @@ import {
 } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
 import { commandHelp, generalHelp } from "./help.ts";
+import { NO_ARGUMENT } from "./secrets.ts";
 
 /** Answers the exit code. Never throws but for a defect. */
 export async function runCommandLine(args: readonly string[], version: string, terminal: Terminal): Promise<number> {
@@ -162,8 +163,6 @@ function checkedCount(name: string, command: Command, positionals: readonly stri
 
 /** What people look for first. */
 const SECRET_OPTION = /^(?:id-?)?(?:token|password|api-?key|identity|key)$/i;
-const NO_ARGUMENT =
-  "arguments stand in the process list and in histories, so no secret is one; set ACR_BROKER_TOKEN, or ACR_BROKER_TOKEN_FILE to a file that holds it";
 
 function typeOf(command: Command, option: string): "string" | "boolean" {
   return command.options[option]?.type ?? "boolean";

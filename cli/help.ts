@@ -7,7 +7,8 @@ export function generalHelp(commands: Readonly<Record<string, CommandEntry>>): s
   return `usage: acr-broker COMMAND [OPTIONS]
 
 ${columns(Object.entries(commands).map(([name, { summary }]) => [name, summary]))}
-acr-broker COMMAND --help says more. Exit codes: 0 yes, 1 no, 2 no answer (wrong usage, or a file that cannot be used).
+acr-broker COMMAND --help says more. Exit codes: 0 yes, 1 no, 2 no answer (wrong usage,
+no identity, the broker not reached, or a file that cannot be used).
 `;
 }
 

@@ -11,3 +11,7 @@ export function hideSecrets(text: string): string {
 export function holdsSecret(text: string): boolean {
   return /\beyJ[\w-]{8,}|\babk_[a-z0-9-]+_[0-9a-f]{8,}|\bacs1\.[\w-]{20,}/.test(text);
 }
+
+/** To whoever writes one on the command line. */
+export const NO_ARGUMENT =
+  "arguments stand in the process list and in histories; set ACR_BROKER_TOKEN, or ACR_BROKER_TOKEN_FILE to a file that holds it";

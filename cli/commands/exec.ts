@@ -30,10 +30,10 @@ export const exec = command({
   usage: "--scope SCOPE... | --grant NAME [--] COMMAND [ARGUMENT]...",
   description: `
 Runs the command with a DOCKER_CONFIG and a REGISTRY_AUTH_FILE of its own, in which the login is: for docker,
-buildx, podman, skopeo, buildah, crane, helm and others. What else the user's configuration has stays: other logins and helpers,
-contexts, plugins. The folder is in memory where there is such a place, is closed to others, and goes when
-the command ends; a longer build gets a new login in it before the old one ends. Streams and signals are the
-command's.
+buildx, podman, skopeo, buildah, crane, helm and others. What else the user's configuration has stays: other
+logins and helpers, contexts, plugins. The folder is in memory where there is such a place, is closed to
+others, and goes when the command ends; a longer build gets a new login in it before the old one ends.
+Streams and signals are the command's.
 
 Exit codes: the command's own; 128 and the signal's number where one ended it; 125 acr-broker failed: refused,
 no identity, the broker not reached, wrong usage; 126 the command cannot be executed; 127 it is not found.`,

@@ -7,7 +7,7 @@ import { containersAuthFile, dockerConfigFile } from "./config-file.ts";
 export const AUTH_FILE_OPTIONS = {
   podman: {
     type: "boolean",
-    help: "the file of podman, skopeo and buildah: $REGISTRY_AUTH_FILE, else auth.json in $XDG_RUNTIME_DIR/containers",
+    help: "the file of podman, skopeo and buildah: $REGISTRY_AUTH_FILE, else the session's auth.json",
   },
   authfile: { type: "string", value: "FILE", help: "this file, as podman's --authfile" },
 } as const satisfies Options;

@@ -30,7 +30,7 @@ test("the version is the package's", () => {
 
 test.each([
   [["chekc"], 'there is no command "chekc"; did you mean check?'],
-  [["frobnicate"], "doctor, check, explain"],
+  [["frobnicate"], `there is ${Object.keys(COMMANDS).join(", ")}`],
   [["key"], "key what? there is key new"],
   [["check", "--jsno"], "check has no option --jsno; did you mean --json?"],
   [["check", "--frobnicate"], "see acr-broker check --help"],

@@ -192,6 +192,12 @@ describe("what it finds", () => {
     ]);
   });
 
+  test("an API key, which says nothing of itself; and one that is none of the broker's", async () => {
+    const { of } = await examine([], { ACR_BROKER_TOKEN: `abk_nightly_${"0".repeat(64)}` });
+    expect(of("identity")).toMatchObject([{ outcome: "ok", says: "the variable ACR_BROKER_TOKEN: an API key" }]);
+    expect(of("whoami")).toMatchObject([{ outcome: "failed", says: expect.stringContaining("invalid_api_key: ") }]);
+  });
+
   test("nobody's grant, and a scope that no grant gives", async () => {
     const nobody = await examine([], { ACR_BROKER_TOKEN: await call.harness.mint({ sub: "nobody" }) });
     expect(nobody.of("whoami")).toMatchObject([

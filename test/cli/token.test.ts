@@ -4,6 +4,7 @@ import { spawn } from "node:child_process";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
+import { bodyOf, json, serve } from "../client/servers.ts";
 import { caller, HOSTS, SCOPE } from "./broker.ts";
 import { ACR_BROKER } from "./run.ts";
 
@@ -167,5 +168,44 @@ describe("the identity", () => {
       ACR_BROKER_TOKEN_FILE: file(),
     });
     expect(code).toBe(0);
+  });
+});
+
+describe("behind a trigger that demands a signature", () => {
+  const keys = {
+    ALIBABA_CLOUD_ACCESS_KEY_ID: "LTAI5tSigner00000001",
+    ALIBABA_CLOUD_ACCESS_KEY_SECRET: "secret-of-the-signer",
+  };
+  const signing: [string[], Record<string, string>][] = [
+    [["--function-compute"], {}],
+    [[], { ACR_BROKER_FUNCTION_COMPUTE: "1" }],
+  ];
+  const gate = () =>
+    serve(async (request, response) => {
+      const { authorization = "", "x-acr-broker-authorization": credential = "" } = request.headers;
+      if (!/^ACS3-HMAC-SHA256 Credential=LTAI5tSigner00000001,/.test(authorization)) return json(response, 403, {});
+      const answer = await fetch(call.it.harness.url + request.url, {
+        method: "POST",
+        headers: { authorization: credential as string, "content-type": "application/json" },
+        body: await bodyOf(request),
+      });
+      json(response, answer.status, await answer.json());
+    });
+
+  test.each(signing)("%j %j signs with the RAM keys that are there, beside the identity", async (args, environment) => {
+    const { url } = await gate();
+    const { code, told } = await call.it.run(["token", "--scope", SCOPE, ...args], {
+      ACR_BROKER_URL: url,
+      ...keys,
+      ...environment,
+    });
+    expect({ code, told }).toEqual({ code: 0, told: "" });
+  });
+
+  test("without one, the message says which option it takes", async () => {
+    const { url } = await gate();
+    const { code, told } = await call.it.run(["token", "--scope", SCOPE], { ACR_BROKER_URL: url });
+    expect(code).toBe(2);
+    expect(told).toMatch(/^acr-broker: bad_response: .*; here: --function-compute\n$/);
   });
 });
