@@ -225,6 +225,8 @@ function __acr_broker_passed
                 break
         end
     end
+    # Still an option of acr-broker itself.
+    string match -q -- '-*' $words[1]; and return
     complete -C "$words"
 end
 complete -c acr-broker -n ${quoted(first)} -f -a help -d 'what a command does'

@@ -53,12 +53,17 @@ printf '%s\\n' "\${COMPREPLY[@]}"`;
 }
 
 function fish(line: string): string[] {
-  const out = execFileSync("fish", ["--no-config", "-c", "source script.fish; complete -C $argv[1]", line], {
-    cwd: folder,
-    env: { PATH: process.env["PATH"], HOME: folder },
-    encoding: "utf8",
-  });
-  return out.split("\n").map((each) => each.split("\t")[0] as string);
+  const { stdout, stderr } = spawnSync(
+    "fish",
+    ["--no-config", "-c", "source script.fish; complete -C $argv[1]", line],
+    {
+      cwd: folder,
+      env: { PATH: process.env["PATH"], HOME: folder },
+      encoding: "utf8",
+    },
+  );
+  expect(stderr).toBe("");
+  return stdout.split("\n").map((each) => each.split("\t")[0] as string);
 }
 
 /** A zsh on a pseudo-terminal, in which Tab is pressed; what it lists is what it offers. */
