@@ -280,6 +280,9 @@ function readTokenAnswer(answer, reading) {
 function readDiscovery(answer, reading) {
   return read(answer, DISCOVERY, reading);
 }
+function readAnswer(answer, reading) {
+  return read(answer, {}, reading);
+}
 function read(answer, fields2, reading) {
   const { host: host2, now } = reading;
   if (answer.status !== 200) throw refusal(answer, reading);
@@ -367,12 +370,21 @@ function brokerApi(base, functionCompute, clock2, outside) {
     const keys = await keysFrom(functionCompute, { now: clock2.now, signal, outside });
     return functionComputeHeaders(method, url, keys, clock2.now());
   }
+  async function withCredential(path, credential, body, signal) {
+    const header = functionCompute === void 0 ? "authorization" : "x-acr-broker-authorization";
+    const headers = { [header]: `Bearer ${credential}`, "content-type": "application/json" };
+    const [method, text] = body === void 0 ? ["GET", ""] : ["POST", JSON.stringify(body)];
+    const answer = await send(path, method, headers, text, signal);
+    return { answer, reading: { host: base.host, now: clock2.now(), token: credential } };
+  }
   return {
     async token(fields2, credential, signal) {
-      const header = functionCompute === void 0 ? "authorization" : "x-acr-broker-authorization";
-      const headers = { [header]: `Bearer ${credential}`, "content-type": "application/json" };
-      const answer = await send("/v1/token", "POST", headers, JSON.stringify(fields2), signal);
-      return readTokenAnswer(answer, { host: base.host, now: clock2.now(), token: credential });
+      const { answer, reading } = await withCredential("/v1/token", credential, fields2, signal);
+      return readTokenAnswer(answer, reading);
+    },
+    async ask(path, credential, body, signal) {
+      const { answer, reading } = await withCredential(path, credential, body, signal);
+      return readAnswer(answer, reading);
     },
     async discovery(signal) {
       if (remembered === void 0 || remembered.ageMs() > DISCOVERY_MS) {
