@@ -14,6 +14,8 @@ import { identity } from "../../shared/identity/identify.ts";
 import { replayGuard } from "../../shared/identity/replay.ts";
 import { issuer } from "../../shared/issuing/issue.ts";
 import { clientAddress, type SocketAddress } from "./client-address.ts";
+import { decideAndIssue } from "./decide-and-issue.ts";
+import { oauthError } from "./oauth-error.ts";
 import { problem } from "./problem.ts";
 import { replayStore } from "./replay-store.ts";
 import { discoveryRoute } from "./routes/discovery.ts";
@@ -21,6 +23,7 @@ import { explainRoute } from "./routes/explain.ts";
 import { type Health, healthRoutes } from "./routes/health.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
 import { tokenRoute } from "./routes/token.ts";
+import { TOKEN_EXCHANGE, tokenExchangeRoute } from "./routes/token-exchange.ts";
 import { whoamiRoute } from "./routes/whoami.ts";
 import { shadow } from "./shadow.ts";
 
@@ -76,9 +79,8 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
     await next();
   });
 
-  const token = tokenRoute({
+  const issue = decideAndIssue({
     config,
-    identity: callers,
     replay: replayGuard(now, store),
     issuer: issuer(config, outside),
     shadow: shadow(config, second, log),
@@ -86,7 +88,8 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
     log,
     now,
   });
-  app.post("/v1/token", token);
+  app.post("/v1/token", tokenRoute(callers, issue));
+  app.post(TOKEN_EXCHANGE, tokenExchangeRoute(config, callers, issue));
   app.post("/v1/explain", explainRoute({ config, identity: callers, log }));
   app.get("/v1/whoami", whoamiRoute(config, callers));
   discoveryRoute(app, config);
@@ -98,7 +101,7 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
   for (const { path } of app.routes) paths.add(path);
 
   app.notFound((c) => problem(new BrokerError("not_found", "there is nothing at this path"), c.var.requestId));
-  app.onError((error, c) => problem(error, c.var.requestId));
+  app.onError((error, c) => (c.req.path === TOKEN_EXCHANGE ? oauthError : problem)(error, c.var.requestId));
   return { app, health, close: () => redis?.close() };
 }
 

@@ -16,7 +16,7 @@ const MOST_SCOPES = 100;
 const name = z.string().check(z.minLength(1, "must not be empty"), z.maxLength(63, "is longer than a name may be"));
 const seconds = z.int("must be a whole number of seconds");
 
-const tokenRequestSchema = z.strictObject({
+export const tokenRequestSchema = z.strictObject({
   registry: z.optional(name),
   scope: z.optional(z.array(z.string())),
   grant: z.optional(name),
@@ -49,7 +49,12 @@ export function tokenRequest(request: Request, text: string): TokenRequest {
   const body = fromBody(text, request.headers.get("content-type"));
   const twice = Object.keys(body).find((field) => Object.hasOwn(query, field));
   if (twice !== undefined) throw invalid(`${quote(twice)} stands in the body and in the query; send it once`);
-  const parsed = tokenRequestSchema.safeParse({ ...query, ...body });
+  return fromFields({ ...query, ...body });
+}
+
+/** The fields, from wherever they were read. @throws BrokerError invalid_request, invalid_scope */
+export function fromFields(fields: Readonly<Record<string, unknown>>): TokenRequest {
+  const parsed = tokenRequestSchema.safeParse(fields);
   if (!parsed.success) {
     const issue = parsed.error.issues[0] as z.core.$ZodIssue;
     throw issue.code === "unrecognized_keys" ? unknownField(issue.keys[0] as string) : invalid(describe(issue));
@@ -129,9 +134,14 @@ function fromParameters(parameters: URLSearchParams): Record<string, unknown> {
     if (!Object.hasOwn(tokenRequestSchema.shape, field)) throw unknownField(field);
     if (field === "scope") scopes.push(value);
     else if (field in fields) throw invalid(`${quote(field)} stands there twice; send it once`);
-    else fields[field] = (field === "ttl" || field === "min_ttl") && /^\d{1,9}$/.test(value) ? Number(value) : value;
+    else fields[field] = field === "ttl" || field === "min_ttl" ? secondsOrText(value) : value;
   }
   return scopes.length === 0 ? fields : { ...fields, scope: scopes };
+}
+
+/** A form has texts only; what is no number is left for the schema to refuse. */
+export function secondsOrText(value: string): number | string {
+  return /^\d{1,9}$/.test(value) ? Number(value) : value;
 }
 
 function unknownField(field: string): BrokerError {

@@ -38,7 +38,8 @@ function respond(contentType: string, body: string): Response {
 /** Format `json`. */
 export type TokenResponseBody = ReturnType<typeof jsonBody>;
 
-function jsonBody({ credential, registry, scopes, grants, requestId, now }: Granted) {
+function jsonBody(granted: Granted) {
+  const { credential, registry, scopes, grants, requestId } = granted;
   const { issuedAt, expiresAt } = credential;
   return {
     username: credential.username,
@@ -49,12 +50,16 @@ function jsonBody({ credential, registry, scopes, grants, requestId, now }: Gran
     grants,
     issued_at: issuedAt.toISOString(),
     expires_at: expiresAt.toISOString(),
-    expires_in: Math.floor((expiresAt.getTime() - now.getTime()) / 1000),
+    expires_in: secondsLeft(granted),
     // A third of its life before the end: by then the broker gives a new one, since half a life is the least it gives.
     refresh_after: new Date(expiresAt.getTime() - (expiresAt.getTime() - issuedAt.getTime()) / 3).toISOString(),
     token_fingerprint: credential.fingerprint,
     request_id: requestId,
   };
+}
+
+export function secondsLeft({ credential, now }: Granted): number {
+  return Math.floor((credential.expiresAt.getTime() - now.getTime()) / 1000);
 }
 
 function loginOf({ credential, registry }: Granted): Login {

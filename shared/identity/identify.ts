@@ -20,6 +20,8 @@ export interface Identity {
    * @throws BrokerError of status 401, issuer_unavailable, or as STS GetCallerIdentity fails
    */
   identify(authorization: string | undefined, address?: string): Promise<AuthenticatedPrincipal>;
+  /** The same for a token that came without a header around it. */
+  identifyToken(token: string, address?: string): Promise<AuthenticatedPrincipal>;
   /** Fetches issuers' keys ahead of the first request; a failure is left to that request to find. */
   warm(): Promise<void>;
 }
@@ -58,12 +60,15 @@ export function identity(config: BrokerConfig, fetch: Fetch, fetchWith: FetchWit
     return { ...known.principal, ...token };
   }
 
+  async function identifyToken(token: string, address: string | undefined): Promise<AuthenticatedPrincipal> {
+    const principal = await verify(withoutMistakes(token), address);
+    return { ...principal, address, time: now() };
+  }
+
   return {
-    async identify(authorization, address) {
-      const credential = bearerCredential(authorization, config.audience);
-      const principal = await verify(credential, address);
-      return { ...principal, address, time: now() };
-    },
+    identify: async (authorization, address) =>
+      identifyToken(bearerCredential(authorization, config.audience), address),
+    identifyToken,
     async warm() {
       await Promise.allSettled([...oidc.values()].slice(0, MOST_WARMED).map(({ keys }) => keys.keys(() => true)));
     },
@@ -99,7 +104,11 @@ function bearerCredential(authorization: string | undefined, audience: string): 
       'the Authorization header is not "Bearer <token>" with one token and nothing behind it',
     );
   }
-  const [, credential] = match as unknown as [string, string];
+  return match[1] as string;
+}
+
+/** What scripts send where they found no token, or quoted it. */
+function withoutMistakes(credential: string): string {
   // What jq, and a template that found nothing, write for what is not there.
   if (/^(?:null|undefined|none)$/i.test(credential)) {
     throw new BrokerError(

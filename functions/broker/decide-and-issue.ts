@@ -1,0 +1,106 @@
+/**
+ * From a caller and what it asks for to a credential: decided, asked beside, issued, recorded. What `/v1/token` and `/oauth2/token`
+ * do alike; how each reads its request and writes its answer is its own.
+ */
+
+import type { Context } from "hono";
+import type { RoleKeys } from "../../shared/alibaba/role-keys.ts";
+import { decisionEvent, failureFacts, issuedFacts } from "../../shared/audit/decision-event.ts";
+import type { DecisionEvent, Log } from "../../shared/audit/log.ts";
+import type { BrokerConfig, Registry } from "../../shared/config/config.ts";
+import { BrokerError } from "../../shared/error.ts";
+import { type AuthenticatedPrincipal, principalName } from "../../shared/identity/principal.ts";
+import type { ReplayGuard } from "../../shared/identity/replay.ts";
+import type { Issued, Issuer } from "../../shared/issuing/issue.ts";
+import { decide } from "../../shared/policy/decision.ts";
+import { explainDenial } from "../../shared/policy/explanation.ts";
+import type { AllowedDecision } from "../../shared/policy/terms.ts";
+import type { BrokerVariables } from "./app.ts";
+import { rightsRequest } from "./rights-request.ts";
+import type { Shadow } from "./shadow.ts";
+import type { TokenRequest } from "./token-request.ts";
+import type { Granted } from "./token-response.ts";
+
+export interface IssuingParts {
+  readonly config: BrokerConfig;
+  readonly replay: ReplayGuard;
+  readonly issuer: Issuer;
+  readonly shadow: Shadow;
+  readonly keys: (headers: Headers) => RoleKeys;
+  readonly log: Log;
+  readonly now: () => Date;
+}
+
+/** @throws BrokerError as rightsRequest, access_denied, or as replay and issuing fail */
+export type DecideAndIssue = (
+  c: Context<{ Variables: BrokerVariables }>,
+  principal: AuthenticatedPrincipal,
+  request: TokenRequest,
+) => Promise<Granted>;
+
+export function decideAndIssue(parts: IssuingParts): DecideAndIssue {
+  const { config, shadow, log, now } = parts;
+  return async (c, principal, request) => {
+    const { requestId, clientAddress: address } = c.var;
+    shadow(requestId, principal, request);
+    const wanted = rightsRequest(request, principal, config);
+    const decision = decide(principal, wanted, config);
+    const audit = decisionEvent(requestId, principal, wanted, decision, config.digest);
+    if (decision.outcome === "deny") {
+      log(audit);
+      throw new BrokerError("access_denied", explainDenial(decision.reason, principalName(principal)));
+    }
+    const { headers } = c.req.raw;
+    const issued = await issueOrRecord(parts, principal, decision, request, { headers, address }, audit);
+    return {
+      credential: issued.credential,
+      registry: config.registries.get(decision.rights.registry) as Registry,
+      scopes: decision.rights.scopes,
+      grants: decision.grants.map((grant) => grant.name),
+      requestId,
+      now: now(),
+    };
+  };
+}
+
+/** Issues, and records what came of it before anything leaves. */
+async function issueOrRecord(
+  { config, replay, issuer, keys, log }: IssuingParts,
+  principal: AuthenticatedPrincipal,
+  decision: AllowedDecision,
+  request: TokenRequest,
+  { headers, address }: { headers: Headers; address: string | undefined },
+  audit: DecisionEvent,
+): Promise<Issued> {
+  const { ttlSeconds, minTtlSeconds } = request;
+  let mark: { release(): Promise<void> } | undefined;
+  try {
+    mark = await replayMark(principal, decision, address, config, replay);
+    const issued = await issuer.issue({
+      decision,
+      caller: principalName(principal),
+      ...(ttlSeconds === undefined ? {} : { ttlSeconds }),
+      ...(minTtlSeconds === undefined ? {} : { minTtlSeconds }),
+      keys: () => keys(headers),
+    });
+    log({ ...audit, ...issuedFacts(issued) });
+    return issued;
+  } catch (error) {
+    await mark?.release();
+    log({ ...audit, ...failureFacts(error) });
+    throw error;
+  }
+}
+
+/** For a signed identity there is none: its nonce was used up when it was verified. */
+function replayMark(
+  principal: AuthenticatedPrincipal,
+  { rights }: AllowedDecision,
+  address: string | undefined,
+  config: BrokerConfig,
+  replay: ReplayGuard,
+) {
+  const issuer = "issuer" in principal.source ? config.issuers.get(principal.source.issuer) : undefined;
+  if (issuer === undefined || issuer.provider === "alibaba") return undefined;
+  return replay.claim(principal, issuer, JSON.stringify([rights.registry, rights.scopes, address ?? null]));
+}
