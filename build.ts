@@ -10,7 +10,9 @@ import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, isAbsolute, join, relative } from "node:path";
+import { gzipSync } from "node:zlib";
 import { type BuildOptions, build } from "esbuild";
+import { reference } from "./functions/broker/reference/reference.ts";
 import packageJson from "./package.json" with { type: "json" };
 import { compile, type Source } from "./shared/config/compiled.ts";
 import { type BrokerConfig, ConfigError } from "./shared/config/config.ts";
@@ -65,7 +67,7 @@ rmSync(MAKING, { recursive: true, force: true });
 mkdirSync(MAKING);
 await build({
   ...BUNDLE,
-  define,
+  define: { ...define, ACR_BROKER_REFERENCE: JSON.stringify(packedReference()) },
   entryPoints: ["functions/broker/server.ts"],
   outfile: join(MAKING, "server.cjs"),
   legalComments: "linked",
@@ -77,6 +79,11 @@ for (const { name, bytes } of [...sources, ...shadow]) {
 writeFileSync(join(MAKING, "broker.compiled.json"), compile(config, sources, loader));
 rmSync("dist", { recursive: true, force: true });
 renameSync(MAKING, "dist");
+
+/** The API's description, as functions/broker/routes/reference.ts unpacks it. */
+function packedReference(): string {
+  return gzipSync(JSON.stringify(reference()), { level: 9 }).toString("base64");
+}
 
 /** The package's version, and the SHA-256 of the loader with all that it is made of: any change to it may be one of what a policy means. */
 async function loaderId(): Promise<string> {

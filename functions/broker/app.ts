@@ -22,6 +22,7 @@ import { discoveryRoute } from "./routes/discovery.ts";
 import { explainRoute } from "./routes/explain.ts";
 import { type Health, healthRoutes } from "./routes/health.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
+import { referenceRoutes } from "./routes/reference.ts";
 import { tokenRoute } from "./routes/token.ts";
 import { TOKEN_EXCHANGE, tokenExchangeRoute } from "./routes/token-exchange.ts";
 import { whoamiRoute } from "./routes/whoami.ts";
@@ -93,6 +94,7 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
   app.post("/v1/explain", explainRoute({ config, identity: callers, log }));
   app.get("/v1/whoami", whoamiRoute(config, callers));
   discoveryRoute(app, config);
+  referenceRoutes(app);
   healthRoutes(app, { health, keys, version, digest: config.digest });
   lifecycleRoutes(app, health, async () => {
     await Promise.allSettled([callers.warm(), loadSdk(), redis?.warm()]);

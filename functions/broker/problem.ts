@@ -2,7 +2,7 @@
 
 import { BrokerError, type ErrorCode } from "../../shared/error.ts";
 
-const TITLES: Readonly<Record<ErrorCode, string>> = {
+export const TITLES: Readonly<Record<ErrorCode, string>> = {
   invalid_request: "The request is not valid",
   invalid_scope: "A scope is not valid",
   unknown_registry: "No such registry",

@@ -17,10 +17,11 @@ export type Tool =
   | "groovy"
   | "shellcheck"
   | "zsh"
-  | "fish";
+  | "fish"
+  | "chromium";
 
 const INSTALL =
-  "apt-get install -y --no-install-recommends docker-registry skopeo podman buildah docker.io openssl redis-server busybox groovy shellcheck zsh fish";
+  "apt-get install -y --no-install-recommends docker-registry skopeo podman buildah docker.io openssl redis-server busybox groovy shellcheck zsh fish chromium";
 
 export function missingTools(tools: readonly Tool[], path = process.env["PATH"] ?? ""): Tool[] {
   return tools.filter((tool) => !path.split(delimiter).some((folder) => isExecutable(join(folder, tool))));
