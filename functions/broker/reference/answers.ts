@@ -101,7 +101,7 @@ export const explanation = z.strictObject({
         z.strictObject({ claim: text, holds: z.boolean(), actual: claim, expected: z.optional(text) }),
       ),
       limits: z.optional(
-        z.array(z.strictObject({ limit, keeps: z.boolean(), actual: claim, expected: z.optional(text) })),
+        z.array(z.strictObject({ limit, keeps: z.boolean(), actual: z.nullable(text), expected: z.optional(text) })),
       ),
       covers: texts,
       variables: z.optional(z.array(z.strictObject({ written: text, scope: z.nullable(text) }))),
