@@ -243,12 +243,21 @@ function schemaOf(
   io: "input" | "output",
   descriptions: Readonly<Record<string, string>>,
 ): Schema {
-  const { $schema: _, ...made } = z.toJSONSchema(schema, { io }) as Schema & { $schema?: string };
+  const made = withoutBounds(z.toJSONSchema(schema, { io })) as Schema;
   const properties = Object.entries(made.properties ?? {}).map(([name, property]) => {
     const description = descriptions[name];
     return [name, description === undefined ? property : { ...property, description }] as const;
   });
   return { ...made, properties: Object.fromEntries(properties) };
+}
+
+/** zod says of every integer that JavaScript holds it exactly, which is no limit of this API. */
+function withoutBounds({ $schema: _, ...schema }: object & { $schema?: unknown }): object {
+  return JSON.parse(JSON.stringify(schema), (_, value: unknown) => (isSafeBound(value) ? undefined : value)) as object;
+}
+
+function isSafeBound(value: unknown): boolean {
+  return typeof value === "number" && Math.abs(value) === Number.MAX_SAFE_INTEGER;
 }
 
 function ref(name: string): Schema {

@@ -186,7 +186,7 @@ function values({ enum: allowed, const: only, default: usual, minimum }: Schema)
     ...(allowed === undefined ? [] : [`One of ${allowed.map((value) => code(String(value))).join(", ")}`]),
     ...(only === undefined ? [] : [`Always ${code(String(only))}`]),
     ...(usual === undefined ? [] : [`Else ${code(String(usual))}`]),
-    ...(minimum === undefined || minimum < -1 ? [] : [`At least ${minimum}`]),
+    ...(minimum === undefined ? [] : [`At least ${minimum}`]),
   ];
   return said.length === 0 ? "" : ` <span class="values">${said.join(". ")}.</span>`;
 }
