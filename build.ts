@@ -36,14 +36,17 @@ const loader = await loaderId();
 const define = { ACR_BROKER_LOADER: JSON.stringify(loader) };
 
 // First, so that `acr-broker check` is there to say what is wrong with a policy that stops the build further down.
-await build({
-  ...BUNDLE,
-  define,
-  entryPoints: ["cli/acr-broker.ts"],
-  outfile: "build/acr-broker.cjs",
-  banner: { js: "#!/usr/bin/env node" },
-});
-chmodSync("build/acr-broker.cjs", 0o755);
+for (const name of ["acr-broker", "docker-credential-acr-broker"]) {
+  const outfile = `build/${name}.cjs`;
+  await build({
+    ...BUNDLE,
+    define,
+    entryPoints: [`cli/${name}.ts`],
+    outfile,
+    banner: { js: "#!/usr/bin/env node" },
+  });
+  chmodSync(outfile, 0o755);
+}
 
 // For any runtime: one file that reads like its source, whose bundler is the user's.
 await build({

@@ -43,7 +43,7 @@ export function brokerOf(options: Values<typeof BROKER_OPTIONS>, terminal: Termi
 /** @throws UsageError */
 export function brokerOptions(
   options: Values<typeof BROKER_OPTIONS>,
-  { environment, outside }: Terminal,
+  { environment, outside }: Pick<Terminal, "environment" | "outside">,
 ): AcrBrokerOptions {
   const url = options.url ?? environment["ACR_BROKER_URL"];
   if (!url) throw new UsageError("which broker? give --url https://… or set ACR_BROKER_URL");

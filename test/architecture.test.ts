@@ -114,13 +114,18 @@ test("the SDK stands on the web platform alone; what only some runtimes have is 
   expect([packages, runtimes]).toEqual([[], ["shared/client/host.ts"]]);
 });
 
-test("only server.ts, acr-broker.ts and the SDK's host.ts reach for the clock, the environment, the network or chance", () => {
+test("only server.ts, the two commands and the SDK's host.ts reach for the clock, the environment, the network or chance", () => {
   const reaching = [...sources("shared"), ...sources("functions"), ...sources("cli")].filter((file) =>
     /\bprocess\??\.env\b|\bDate\.now\(|new Date\(\)|Math\.random|globalThis\.fetch|import \{.*"node:https"|randomUUID\(|performance\.now\(/.test(
       readFileSync(new URL(file, ROOT), "utf8"),
     ),
   );
-  expect(reaching).toEqual(["shared/client/host.ts", "functions/broker/server.ts", "cli/acr-broker.ts"]);
+  expect(reaching).toEqual([
+    "shared/client/host.ts",
+    "functions/broker/server.ts",
+    "cli/acr-broker.ts",
+    "cli/docker-credential-acr-broker.ts",
+  ]);
 });
 
 /** The files that are loaded when `start` is. */

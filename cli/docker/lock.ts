@@ -9,14 +9,14 @@ import { UsageError } from "../command.ts";
 import { ownerOf, processStamp } from "../process-stamp.ts";
 
 const LONGEST_WAIT_MS = 30_000;
-/** Held for milliseconds. Who cannot be asked whether it runs, or was killed before it wrote who it is, has had its time by then. */
+/** Held for milliseconds, or for as long as the broker takes. Who cannot be asked whether it runs, or was killed before it wrote who it is, has had its time by then. */
 const STALE_MS = 15_000;
 const LONGEST_PAUSE_MS = 20;
 
 export type LockOutside = Pick<Outside, "now" | "monotonicMs" | "random" | "sleep">;
 
-/** Runs `action`, which must not wait for anything, while no other process holds `lock`. @throws UsageError after 30 s */
-export async function withLock<T>(lock: string, outside: LockOutside, action: () => T): Promise<T> {
+/** Runs `action`, which must end by itself and soon, while no other process holds `lock`. @throws UsageError after 30 s */
+export async function withLock<T>(lock: string, outside: LockOutside, action: () => T | Promise<T>): Promise<T> {
   const { monotonicMs, random, sleep } = outside;
   const end = monotonicMs() + LONGEST_WAIT_MS;
   const { signal } = new AbortController();
@@ -26,7 +26,7 @@ export async function withLock<T>(lock: string, outside: LockOutside, action: ()
     await sleep(1 + random() * LONGEST_PAUSE_MS, signal);
   }
   try {
-    return action();
+    return await action();
   } finally {
     rmSync(lock, { force: true });
   }
@@ -63,5 +63,5 @@ function clear(lock: string, outside: LockOutside): void {
 }
 
 function tooLong(lock: string): string {
-  return `${lock} has been there for ${LONGEST_WAIT_MS / 1000} s: another acr-broker is writing the file beside it; if none is, delete ${lock} and ${lock}.clearing`;
+  return `${lock} has been there for ${LONGEST_WAIT_MS / 1000} s: another acr-broker is at work on the file beside it; if none is, delete ${lock} and ${lock}.clearing`;
 }

@@ -6,6 +6,9 @@ import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 
 export const ACR_BROKER = fileURLToPath(new URL("../../build/acr-broker.cjs", import.meta.url));
+export const CREDENTIAL_HELPER = fileURLToPath(
+  new URL("../../build/docker-credential-acr-broker.cjs", import.meta.url),
+);
 export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 export interface Ran {
@@ -35,15 +38,22 @@ export function acrBroker(
 }
 
 /** The same beside this process, which may be serving what it asks for. */
-export async function acrBrokerBeside(
+export async function acrBrokerBeside(args: readonly string[], surroundings: Surroundings = {}): Promise<Ran> {
+  return beside(ACR_BROKER, args, surroundings);
+}
+
+export async function credentialHelper(args: readonly string[], surroundings: Surroundings = {}): Promise<Ran> {
+  return beside(CREDENTIAL_HELPER, args, surroundings);
+}
+
+async function beside(
+  program: string,
   args: readonly string[],
-  { cwd = ROOT, environment = {} }: Omit<Surroundings, "input"> = {},
+  { cwd = ROOT, environment = {}, input = "" }: Surroundings,
 ): Promise<Ran> {
-  const child = spawn(process.execPath, [ACR_BROKER, ...args], {
-    cwd,
-    env: environment,
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const child = spawn(process.execPath, [program, ...args], { cwd, env: environment });
+  child.stdin.on("error", () => {}); // one that ends without reading it: the exit code tells
+  child.stdin.end(input);
   const closed = once(child, "close");
   const [out, told, [code]] = await Promise.all([text(child.stdout), text(child.stderr), closed]);
   return { code: code as number | null, out, told };

@@ -1,0 +1,70 @@
+/** `helper.json`: which broker the helper asks, and what for. Written by `acr-broker configure-docker`, or by hand; has no secrets. */
+
+import { parseStrictJson } from "../../shared/json.ts";
+import { UsageError } from "../command.ts";
+
+export interface HelperSettings {
+  /** The broker's address. */
+  readonly url?: string;
+  /** What tokens must be for. Left out: what the broker names, if that is its own address. */
+  readonly audience?: string;
+  /** Sign for a trigger of `authType: function`. */
+  readonly function_compute?: boolean;
+  /** What to ask for, by the broker's name of the registry. */
+  readonly registries?: Readonly<Record<string, HelperRequest>>;
+}
+
+/** One of `scope` and `grant`. */
+export interface HelperRequest {
+  readonly scope?: readonly string[];
+  readonly grant?: string;
+  /** Seconds. */
+  readonly ttl?: number;
+}
+
+/** @throws UsageError that names the file and what is wrong in it */
+export function parseSettings(text: string | undefined, file: string): HelperSettings {
+  if (text === undefined) return {};
+  const problem = (what: string) => new UsageError(`${file}: ${what}; mend it, or write it anew with configure-docker`);
+  let value: unknown;
+  try {
+    value = parseStrictJson(text);
+  } catch (error) {
+    throw problem((error as SyntaxError).message);
+  }
+  const wrong = wrongIn(value);
+  if (wrong !== undefined) throw problem(wrong);
+  return value as HelperSettings;
+}
+
+function wrongIn(value: unknown): string | undefined {
+  const strange = strangeKey(value, ["url", "audience", "function_compute", "registries"]);
+  if (strange !== undefined) return strange;
+  const { url, audience, function_compute: signs, registries = {} } = value as HelperSettings;
+  if (![url, audience].every((text) => text === undefined || isText(text))) return "url and audience are texts";
+  if (signs !== undefined && typeof signs !== "boolean") return "function_compute is true or false";
+  if (typeof registries !== "object" || registries === null) return "registries is an object of objects";
+  for (const [name, request] of Object.entries<unknown>(registries)) {
+    const wrong = strangeKey(request, ["scope", "grant", "ttl"]) ?? wrongRequest(request as HelperRequest);
+    if (wrong !== undefined) return `registries.${name}: ${wrong}`;
+  }
+  return undefined;
+}
+
+function wrongRequest({ scope, grant, ttl }: HelperRequest): string | undefined {
+  if ((scope === undefined) === (grant === undefined)) return "it has scope or grant, one of them";
+  if (scope !== undefined && !(Array.isArray(scope) && scope.length > 0 && scope.every(isText)))
+    return "scope is a list of scopes";
+  if (grant !== undefined && !isText(grant)) return "grant is a name";
+  return ttl === undefined || (Number.isSafeInteger(ttl) && ttl > 0) ? undefined : "ttl is a number of seconds";
+}
+
+function strangeKey(value: unknown, known: readonly string[]): string | undefined {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return "it is no JSON object";
+  const strange = Object.keys(value).find((key) => !known.includes(key));
+  return strange && `${JSON.stringify(strange)} is unknown; there is ${known.join(", ")}`;
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === "string" && value !== "";
+}
