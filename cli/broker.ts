@@ -113,14 +113,14 @@ function wantedOf(
   );
 }
 
-function seconds(name: string, written: string | undefined): number | undefined {
+export function seconds(name: string, written: string | undefined): number | undefined {
   if (written === undefined) return undefined;
   if (!/^\d{1,6}$/.test(written)) throw new UsageError(`--${name} is a whole number of seconds`);
   return Number(written);
 }
 
 /** Pasted in the wrong place, it would come back in a message or go to the broker in clear. */
-function refuseSecrets(given: Readonly<Record<string, string | undefined>>): void {
+export function refuseSecrets(given: Readonly<Record<string, string | undefined>>): void {
   const wrong = Object.entries(given).find(([, value]) => value !== undefined && holdsSecret(value));
   if (wrong === undefined) return;
   throw new UsageError(`--${wrong[0]} is a token or key; treat it as leaked if others can read this: ${NO_ARGUMENT}`);

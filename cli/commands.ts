@@ -29,6 +29,14 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "run one command with a login of its own, kept good while it runs",
     load: async () => (await import("./commands/exec.ts")).exec,
   },
+  "configure-docker": {
+    summary: "have docker ask docker-credential-acr-broker for the registry's hosts",
+    load: async () => (await import("./commands/configure-docker.ts")).configureDocker,
+  },
+  kubelet: {
+    summary: "answer the kubelet, as its image credential provider plugin",
+    load: async () => (await import("./commands/kubelet.ts")).kubelet,
+  },
   doctor: {
     summary: "say what is wrong on the way to a credential, step by step",
     load: async () => (await import("./commands/doctor.ts")).doctor,

@@ -1,7 +1,12 @@
 /** `helper.json`: which broker the helper asks, and what for. Written by `acr-broker configure-docker`, or by hand; has no secrets. */
 
+import { mkdirSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { parseStrictJson } from "../../shared/json.ts";
-import { UsageError } from "../command.ts";
+import { type Terminal, UsageError } from "../command.ts";
+import { withLock } from "../docker/lock.ts";
+import { writeOwn } from "../own-files.ts";
+import { helperFile, textOf } from "./asked-with.ts";
 
 export interface HelperSettings {
   /** The broker's address. */
@@ -67,4 +72,38 @@ function strangeKey(value: unknown, known: readonly string[]): string | undefine
 
 function isText(value: unknown): boolean {
   return typeof value === "string" && value !== "";
+}
+
+/** @throws UsageError where there is no home to have it in */
+export function settingsFile(terminal: Pick<Terminal, "environment">): string {
+  const file = helperFile(terminal);
+  if (file === undefined)
+    throw new UsageError("HOME is not set, so there is no ~/.config; set HOME or XDG_CONFIG_HOME");
+  return file;
+}
+
+/** @throws UsageError */
+export function readSettings(terminal: Pick<Terminal, "environment">): HelperSettings {
+  const file = settingsFile(terminal);
+  return parseSettings(textOf(file), file);
+}
+
+/** Whoever else changes it waits. What `edit` answers replaces it; undefined takes it away. @throws UsageError */
+export async function editSettings(
+  terminal: Pick<Terminal, "environment" | "outside" | "random">,
+  edit: (settings: HelperSettings) => HelperSettings | undefined,
+): Promise<void> {
+  const file = settingsFile(terminal);
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    await withLock(`${file}.lock`, terminal.outside, () => {
+      const changed = edit(readSettings(terminal));
+      if (changed === undefined) rmSync(file, { force: true });
+      else writeOwn(file, `${JSON.stringify(changed, null, 2)}\n`, terminal);
+    });
+  } catch (error) {
+    const { code, syscall } = error as NodeJS.ErrnoException;
+    if (syscall === undefined) throw error;
+    throw new UsageError(`${file} cannot be written (${code}); is it yours, and its folder?`);
+  }
 }
