@@ -12,21 +12,28 @@ export interface Credentials {
 export interface Brokered {
   /** Fresh credentials for exactly these scopes, living 900 s. Throws with the broker's own words. */
   credentials(scopes: readonly string[], publishes?: "web" | "base"): Promise<Credentials>;
+  readonly url: string;
+  /** As a CI gives it to a job. */
+  token(publishes?: "web" | "base"): Promise<string>;
   /** Stops the broker. Throws where a secret stands in what it wrote. */
   close(): Promise<void>;
 }
 
-export async function startBrokered(cloud: Cloud): Promise<Brokered> {
+/** `moreHosts` are registries that trust the cloud's realm, beside its own. */
+export async function startBrokered(cloud: Cloud, moreHosts: readonly string[]): Promise<Brokered> {
   const issuer = await startIssuer();
-  const policy = sandboxPolicy({ cloudUrl: cloud.url, issuerUrl: issuer.url, registryHost: cloud.host });
+  const policy = sandboxPolicy({ cloudUrl: cloud.url, issuerUrl: issuer.url, registryHost: cloud.host, moreHosts });
   const broker = await startBrokerProcess({ policy, keys: cloud.functionRoleKeys(FUNCTION_ROLE) });
+  const token = (publishes?: "web" | "base") => issuer.mint(jobClaims("main", publishes));
 
   return {
+    url: broker.url,
+    token,
     credentials: async (scope, publishes) => {
       const response = await fetch(`${broker.url}/v1/token`, {
         method: "POST",
         headers: {
-          authorization: `Bearer ${await issuer.mint(jobClaims("main", publishes))}`,
+          authorization: `Bearer ${await token(publishes)}`,
           "content-type": "application/json",
         },
         // No remembered credential lives as long as that, so the tests that move the clock know when theirs expires.

@@ -17,8 +17,10 @@ export interface Client {
   pull(reference: string): Promise<Run & { digest: string }>;
 }
 
-/** Makes a client that keeps all its files in `home`. */
-export type CreateClient = (home: string) => Client;
+/** Makes a client that keeps all its files in `home`. `environment` is beside what it has anyway. */
+export type CreateClient = (home: string, environment?: Environment) => Client;
+
+type Environment = Readonly<Record<string, string>>;
 
 export const CLIENTS = {
   skopeo: createSkopeo,
@@ -27,8 +29,8 @@ export const CLIENTS = {
 } as const satisfies Partial<Record<Tool, CreateClient>>;
 
 /** Copies between registry and OCI layout as it is; `pulledLayout` has what the last pull brought. */
-export function createSkopeo(home: string): Client & { readonly pulledLayout: string } {
-  const options = privateTo(home);
+export function createSkopeo(home: string, environment?: Environment): Client & { readonly pulledLayout: string } {
+  const options = privateTo(home, environment);
   const pulledLayout = join(home, "pulled");
   const digestFile = join(home, "digest");
   const copy = (args: readonly string[]) =>
@@ -49,15 +51,15 @@ export function createSkopeo(home: string): Client & { readonly pulledLayout: st
   };
 }
 
-function createPodman(home: string): Client {
+function createPodman(home: string, environment?: Environment): Client {
   const tmpdir = ["--tmpdir", join(home, "libpod")]; // else locks in /run/libpod, shared with everyone on the machine
-  return createStoringClient("podman", home, tmpdir, (reference) => [
+  return createStoringClient("podman", privateTo(home, environment), home, tmpdir, (reference) => [
     ...["image", "inspect", "--format", "{{.Digest}}", reference],
   ]);
 }
 
-function createBuildah(home: string): Client {
-  return createStoringClient("buildah", home, [], (reference) => [
+function createBuildah(home: string, environment?: Environment): Client {
+  return createStoringClient("buildah", privateTo(home, environment), home, [], (reference) => [
     ...["inspect", "--type", "image", "--format", "{{.FromImageDigest}}", reference],
   ]);
 }
@@ -65,11 +67,11 @@ function createBuildah(home: string): Client {
 /** podman and buildah unpack images into a store of their own, and pack them again to push: digests differ from the layout's. */
 function createStoringClient(
   command: "podman" | "buildah",
+  options: RunOptions,
   home: string,
   more: readonly string[],
   inspect: (reference: string) => readonly string[],
 ): Client {
-  const options = privateTo(home);
   // vfs needs no kernel support and leaves no mounts. By flag: podman ignores STORAGE_DRIVER once --root is given.
   const store = ["--storage-driver", "vfs", "--root", join(home, "root"), "--runroot", join(home, "run")];
   const global = [...store, ...more];
@@ -92,8 +94,8 @@ function createStoringClient(
 }
 
 /** The Docker CLI without a daemon: it logs in and reads manifests, no more. */
-export function createDocker(home: string) {
-  const options = privateTo(home);
+export function createDocker(home: string, environment?: Environment) {
+  const options = privateTo(home, environment);
   return {
     login: (registry: string, credentials: Credentials) => login("docker", [], registry, credentials, options),
     /** `digest` is the manifest's, "" when it was refused. */
@@ -102,6 +104,11 @@ export function createDocker(home: string) {
       if (inspected.code !== 0) return { ...inspected, digest: "" };
       const { Descriptor } = JSON.parse(inspected.stdout) as { Descriptor: { digest: string } };
       return { ...inspected, digest: Descriptor.digest };
+    },
+    /** Makes a list of one image and pushes it: all that it pushes without a daemon. */
+    pushList: async (reference: string, image: string): Promise<Run> => {
+      await run("docker", ["manifest", "create", "--insecure", reference, image], options);
+      return run("docker", ["manifest", "push", "--insecure", reference], options);
     },
   };
 }
@@ -123,7 +130,7 @@ async function runWithDigest(command: string, args: readonly string[], options: 
   return { ...done, digest: done.code === 0 ? (await readFile(digestFile, "utf8")).trim() : "" };
 }
 
-function privateTo(home: string): RunOptions {
+function privateTo(home: string, environment: Environment = {}): RunOptions {
   return {
     env: {
       HOME: home,
@@ -131,6 +138,7 @@ function privateTo(home: string): RunOptions {
       TMPDIR: home,
       DOCKER_CONFIG: join(home, "docker"),
       REGISTRY_AUTH_FILE: join(home, "auth.json"),
+      ...environment,
     },
   };
 }

@@ -22,6 +22,7 @@ export const RIG_TOOLS: readonly Tool[] = ["docker-registry", "openssl"];
 export interface Rig {
   readonly cloud: Cloud;
   readonly brokered: Brokered["credentials"];
+  readonly broker: Pick<Brokered, "url" | "token">;
   /** host:port of Debian's docker-registry, and of the one inside the sandbox. */
   readonly debianRegistry: string;
   readonly sandboxRegistry: string;
@@ -59,7 +60,6 @@ export async function startRig(): Promise<Rig> {
     now: () => new Date(Date.now() + aheadSeconds * 1000),
     handlers: [realm.handler, createOciRegistry({ realm })],
   });
-  const broker = await startBrokered(cloud);
   const data = join(root, "registry");
   const config = registryConfig(data, `${cloud.url}/token`, certificateFile);
   const removeRest = async () => {
@@ -70,11 +70,13 @@ export async function startRig(): Promise<Rig> {
     await removeRest();
     throw error;
   });
+  const broker = await startBrokered(cloud, [registry.host]);
 
   let folders = 0;
   return {
     cloud,
     brokered: broker.credentials,
+    broker,
     debianRegistry: registry.host,
     sandboxRegistry: cloud.host,
     folder: async () => {

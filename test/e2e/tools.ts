@@ -18,10 +18,11 @@ export type Tool =
   | "shellcheck"
   | "zsh"
   | "fish"
-  | "chromium";
+  | "chromium"
+  | "docker-credential-ecr-login";
 
 const INSTALL =
-  "apt-get install -y --no-install-recommends docker-registry skopeo podman buildah docker.io openssl redis-server busybox groovy shellcheck zsh fish chromium";
+  "apt-get install -y --no-install-recommends docker-registry skopeo podman buildah docker.io openssl redis-server busybox groovy shellcheck zsh fish chromium amazon-ecr-credential-helper";
 
 export function missingTools(tools: readonly Tool[], path = process.env["PATH"] ?? ""): Tool[] {
   return tools.filter((tool) => !path.split(delimiter).some((folder) => isExecutable(join(folder, tool))));

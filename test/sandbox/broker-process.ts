@@ -105,11 +105,18 @@ function started(child: ChildProcess, onLine: (line: string) => void): Promise<s
 }
 
 /** The policy of the demo and of `npm run dev`: CI tokens as GitHub makes them, from the sandbox's issuer. */
-export function sandboxPolicy(where: { cloudUrl: string; issuerUrl: string; registryHost: string }): string {
+export function sandboxPolicy(where: {
+  cloudUrl: string;
+  issuerUrl: string;
+  registryHost: string;
+  /** Of the same registry, as its VPC address or a domain of one's own. */
+  moreHosts?: readonly string[];
+}): string {
+  const endpoints = JSON.stringify([where.registryHost, ...(where.moreHosts ?? [])]);
   return `version: 1
 audience: ${AUDIENCE}
 registries:
-  prod: { instance_id: cri-abc123, region: cn-hangzhou, account_id: "1234567890123456", endpoints: ["${where.registryHost}"] }
+  prod: { instance_id: cri-abc123, region: cn-hangzhou, account_id: "1234567890123456", endpoints: ${endpoints} }
 issuers:
   ci: { provider: github, issuer: "${where.issuerUrl}" }
 grants:
