@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { benchDecision } from "./decision.ts";
 import { benchExplain } from "./explain.ts";
+import { benchHelper } from "./helper.ts";
 import type { Spread } from "./spread.ts";
 
 const results = new URL("./results/", import.meta.url);
@@ -37,6 +38,15 @@ const BENCHMARKS: Readonly<Record<string, () => void>> = {
       const ratio = ratioToNode === undefined ? "" : `  × ${ratioToNode.toFixed(2)}`;
       console.log(`  ${String(grants).padStart(6)} ${what.padEnd(6)} ${text(milliseconds, "ms")}${ratio}`);
     }
+  },
+  helper() {
+    const helper = benchHelper();
+    keep("helper", helper);
+    console.log(
+      "docker-credential-acr-broker get with a kept credential, and its ratio to `node -e 0` of the same run:",
+    );
+    console.log(`  node ${text(helper.node, "ms")}`);
+    console.log(`  hit  ${text(helper.hit, "ms")}  × ${helper.ratioToNode.toFixed(2)}`);
   },
 };
 
