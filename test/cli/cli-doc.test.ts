@@ -19,9 +19,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { COMMANDS } from "../../cli/commands.ts";
 import { policy } from "../broker/harness.ts";
 import { plantCanaries } from "../canaries.ts";
-import { serve } from "../client/servers.ts";
+import { type Played, serve } from "../client/servers.ts";
 import { type Caller, HOSTS, startCaller } from "./broker.ts";
-import { ACR_BROKER, acrBroker, ROOT } from "./run.ts";
+import { ACR_BROKER, acrBroker, CREDENTIAL_HELPER, ROOT } from "./run.ts";
 
 const page = readFileSync(join(ROOT, "docs/cli.md"), "utf8");
 const CLAIMS = {
@@ -33,9 +33,10 @@ const CLAIMS = {
 
 let folder: string;
 let call: Caller;
+let registry: Played;
 beforeAll(async () => {
   const challenge = { "www-authenticate": 'Bearer realm="https://auth.example"' };
-  const registry = await serve((_, response) => response.writeHead(401, challenge).end());
+  registry = await serve((_, response) => response.writeHead(401, challenge).end());
   call = await startCaller({
     policy: (cloudUrl, issuerUrl) =>
       policy(cloudUrl, issuerUrl).replace(`[${HOSTS.join(", ")}]`, `["${new URL(registry.url).host}"]`),
@@ -43,6 +44,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "cli-doc-"));
   mkdirSync(join(folder, "bin"));
   symlinkSync(ACR_BROKER, join(folder, "bin/acr-broker"));
+  symlinkSync(CREDENTIAL_HELPER, join(folder, "bin/docker-credential-acr-broker"));
   for (const file of ["broker.yaml", "broker.test.yaml"]) copyFileSync(join(ROOT, file), join(folder, file));
   writeFileSync(join(folder, "claims.json"), JSON.stringify(CLAIMS));
   writeFileSync(join(folder, "build-and-push.sh"), '#!/bin/sh\ntest -s "$DOCKER_CONFIG/config.json"\n');
@@ -60,11 +62,15 @@ function blocks(language: string): string[] {
 async function shell(line: string): Promise<string> {
   const token = `eyJhbGciOiJSUzI1NiJ9.${Buffer.from(JSON.stringify(CLAIMS)).toString("base64url")}.c2lnbmF0dXJl`;
   const PATH = `${join(folder, "bin")}:${process.env["PATH"]}`;
-  const child = spawn("bash", ["-euo", "pipefail", "-c", line], {
-    cwd: folder,
-    env: { ...(await call.environment()), PATH, TOKEN: token, HOME: folder },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const child = spawn(
+    "bash",
+    ["-euo", "pipefail", "-c", line.replaceAll(HOSTS[0] as string, new URL(registry.url).host)],
+    {
+      cwd: folder,
+      env: { ...(await call.environment()), PATH, TOKEN: token, HOME: folder },
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
   const ended = once(child, "close");
   const [out, told, [code]] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
   expect(code, told).toBe(0);
