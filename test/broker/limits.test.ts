@@ -70,3 +70,21 @@ test("explain and whoami say the same", async () => {
   const whoami = await (await h.request("/v1/whoami", { headers })).json();
   expect((whoami as { grants: unknown[] }).grants).toEqual([]);
 });
+
+test("the token exchange is held to the same limits", async () => {
+  let from = "10.1.2.3";
+  h = await start({ socketAddress: () => from });
+  const exchange = async () => {
+    const body = new URLSearchParams({
+      grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
+      subject_token: await h.mint({ sub: "office" }),
+      subject_token_type: "urn:ietf:params:oauth:token-type:jwt",
+      audience: "prod",
+      scope: "repository:base/alpine:pull",
+    });
+    return h.request("/oauth2/token", { method: "POST", body });
+  };
+  expect((await exchange()).status).toBe(200);
+  from = "192.0.2.7";
+  expect(await (await exchange()).json()).toMatchObject({ error: "invalid_scope", code: "access_denied" });
+});
