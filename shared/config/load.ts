@@ -1,13 +1,12 @@
 /** broker.yaml, read once at the start: checked in full, resolved, frozen. It loads as a whole or not at all. */
 
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
 import { judgementOf, PROVIDERS } from "../identity/providers.ts";
 import type { Condition } from "../policy/condition.ts";
 import type { Denial, Grant } from "../policy/grant.ts";
 import type { Limit, TimeLimit } from "../policy/limit.ts";
-import { formatScope, parseScope, quote, type Scope } from "../policy/scope.ts";
+import { parseScope, quote, type Scope } from "../policy/scope.ts";
 import { isScopeTemplate, parseScopeTemplate, type ScopeTemplate } from "../policy/scope-template.ts";
 import { readCertificates } from "./ca-file.ts";
 import { crossProblems, type Problem, pathText, type Sound, shapeProblems, soundParts } from "./check.ts";
@@ -25,6 +24,7 @@ import {
   type RedisSettings,
 } from "./config.ts";
 import { deadRules } from "./dead-findings.ts";
+import { compare, digest } from "./digest.ts";
 import { readYaml } from "./document.ts";
 import { issuerProblems } from "./issuer-problems.ts";
 import { limitRules } from "./limit-findings.ts";
@@ -395,74 +395,6 @@ function mapEntries<In, Out>(
   entry: (name: string, value: In) => Out,
 ): Map<string, Out> {
   return new Map(Object.entries(map ?? {}).map(([name, value]) => [name, entry(name, value)]));
-}
-
-/**
- * Over everything that decides, defaults filled in. Left out: what is only for people (the grants' lines, when a key was made, its last digits). Order counts only where
- * it is seen from outside (a registry's endpoints): grants are all considered, their conditions must all hold, and the
- * lists sorted here are sets.
- */
-function digest({ shadow: _, ...config }: Omit<BrokerConfig, "digest">): string {
-  const canonical = {
-    ...config,
-    registries: [...config.registries.values()].sort(byName),
-    issuers: [...config.issuers.values()]
-      .sort(byName)
-      .map((issuer) =>
-        issuer.provider === "alibaba"
-          ? { ...issuer, accounts: [...issuer.accounts].sort() }
-          : { ...issuer, algorithms: [...issuer.algorithms].sort() },
-      ),
-    apiKeys: [...config.apiKeys.values()]
-      .sort(byName)
-      .map(({ created: _, last4: __, ...key }) => ({ ...key, cidrs: [...key.cidrs].sort() })),
-    grants: [...config.grants].sort(byName).map(({ line: _, holder, ...grant }) => ({
-      ...grant,
-      holder: "apiKeys" in holder ? { apiKeys: [...holder.apiKeys].sort() } : holder,
-      when: canonicalConditions(grant.when),
-      ...canonicalLimits(grant.limits),
-      allow: grant.allow.map(formatScope).sort(),
-      allowFor: (grant.allowFor ?? []).map(({ text }) => text).sort(),
-    })),
-    denials: [...config.denials].sort(byName).map(({ line: _, ...denial }) => ({
-      ...denial,
-      when: canonicalConditions(denial.when),
-      ...canonicalLimits(denial.limits),
-      deny: denial.deny.map(formatScope).sort(),
-    })),
-    ...(config.ceiling === undefined ? {} : { ceiling: config.ceiling.map(formatScope).sort() }),
-  };
-  return `sha256:${createHash("sha256").update(JSON.stringify(canonical, sortedKeys)).digest("hex")}`;
-}
-
-function canonicalConditions(when: readonly Condition[]): Condition[] {
-  return [...when]
-    .sort((a, b) => compare(a.claim, b.claim))
-    .map((one) => (one.kind === "any_of" ? { ...one, values: [...one.values].sort() } : one));
-}
-
-function canonicalLimits(limits: readonly Limit[] | undefined): { limits?: Limit[] } {
-  if (limits === undefined) return {};
-  const canonical = limits.map((one) => {
-    if (one.kind === "network") return { ...one, cidrs: [...one.cidrs].sort() };
-    return one.days === undefined ? one : { ...one, days: [...one.days].sort() };
-  });
-  return { limits: canonical };
-}
-
-function byName(a: { readonly name: string }, b: { readonly name: string }): number {
-  return compare(a.name, b.name);
-}
-
-/** By code unit: a digest must not depend on the machine's language. */
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}
-
-/** For JSON.stringify: maps as objects with sorted keys. */
-function sortedKeys(_key: string, value: unknown): unknown {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
-  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => compare(a, b)));
 }
 
 function deepFreeze<T>(value: T): T {
