@@ -9,7 +9,7 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from "p
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { jobClaims } from "../sandbox/broker-process.ts";
 import { type Stack, startStack } from "../sandbox/stack.ts";
-import { haveTools } from "./tools.ts";
+import { haveTools, toolPath } from "./tools.ts";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
@@ -24,7 +24,7 @@ describe.skipIf(!haveTools(["chromium"]))("the page", () => {
     [stack, browser] = await Promise.all([
       startStack({ broker: 0, cloud: 0, issuer: 0 }),
       chromium.launch({
-        executablePath: "/usr/bin/chromium",
+        executablePath: toolPath("chromium") as string,
         args: [
           "--no-sandbox",
           "--disable-gpu",

@@ -25,7 +25,15 @@ const INSTALL =
   "apt-get install -y --no-install-recommends docker-registry skopeo podman buildah docker.io openssl redis-server busybox groovy shellcheck zsh fish chromium amazon-ecr-credential-helper";
 
 export function missingTools(tools: readonly Tool[], path = process.env["PATH"] ?? ""): Tool[] {
-  return tools.filter((tool) => !path.split(delimiter).some((folder) => isExecutable(join(folder, tool))));
+  return tools.filter((tool) => toolPath(tool, path) === undefined);
+}
+
+/** Where it is, for those who do not look along the path themselves. */
+export function toolPath(tool: Tool, path = process.env["PATH"] ?? ""): string | undefined {
+  return path
+    .split(delimiter)
+    .map((folder) => join(folder, tool))
+    .find(isExecutable);
 }
 
 /**

@@ -169,7 +169,8 @@ function fields(api: OpenApi, { properties = {}, required = [] }: Schema): strin
 function within(api: OpenApi, schema: Schema): string {
   const inner =
     schema.items ?? (typeof schema.additionalProperties === "object" ? schema.additionalProperties : schema);
-  return inner.properties === undefined ? "" : fields(api, inner);
+  // Only answers have such, and nobody has to send those.
+  return inner.properties === undefined ? "" : fields(api, { properties: inner.properties });
 }
 
 function typeOf(schema: Schema): string {
