@@ -71,7 +71,7 @@ test("a limit that is said to lie within another is kept only where the other is
     }),
   );
   const network = fc
-    .array(fc.constantFrom("10.0.0.0/8", "10.2.0.0/16", "10.2.3.0/24", "0.0.0.0/0", "::/0", "2001:db8::/32"), {
+    .array(fc.constantFrom("10.0.0.0/8", "10.2.0.0/16", "10.2.0.0/24", "10.2.3.0/24", "::/0", "2001:db8::/32"), {
       minLength: 1,
     })
     .map((cidrs): Limit => ({ kind: "network", cidrs }));
