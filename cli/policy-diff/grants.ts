@@ -86,6 +86,7 @@ function betweenGrants(was: Grant, is: Grant): Detail[] {
     ...scopeChange("allow", givenBy(was), givenBy(is)),
     // What a role permits stands in RAM.
     ...changed("role_arn", was.roleArn, is.roleArn, "both"),
+    ...changed("external_id", was.externalId, is.externalId, "both"),
     ...changed(
       "max_ttl",
       was.maxTtlSeconds,

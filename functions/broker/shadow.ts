@@ -80,6 +80,7 @@ function verdict(principal: Principal, request: TokenRequest, config: BrokerConf
       outcome: "allow",
       grants: grants.map(({ name, line }) => ({ name, line })),
       role_arn: rights.roleArn,
+      ...(rights.externalId === undefined ? {} : { external_id: rights.externalId }),
       lifetime_seconds: terms.lifetimeSeconds,
       session_policy: JSON.parse(terms.policy.json) as unknown,
     };

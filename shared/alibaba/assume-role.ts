@@ -11,6 +11,8 @@ import { loadSdk } from "./sdk.ts";
 
 export interface AssumeRoleRequest {
   readonly roleArn: string;
+  /** What the role's trust policy demands as sts:ExternalId. */
+  readonly externalId?: string | undefined;
   readonly roleSessionName: string;
   /** Required here, as it is not by STS: without it the session would have all rights of the role. */
   readonly policy: SessionPolicy;
@@ -46,6 +48,7 @@ export async function assumeRole(request: AssumeRoleRequest, context: CallContex
         roleSessionName: request.roleSessionName,
         policy: request.policy.json,
         durationSeconds: request.durationSeconds,
+        ...(request.externalId === undefined ? {} : { externalId: request.externalId }),
       }),
       sdk.noOptions,
     );

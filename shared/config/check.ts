@@ -191,6 +191,7 @@ export function crossProblems(config: Sound<ConfigFile>): Problem[] {
       );
     }
   }
+  problems.push(...externalIdProblems(config));
   for (const [name, grant] of Object.entries(config.grants ?? {})) {
     if (grant === undefined) continue;
     const path = ["grants", name];
@@ -231,6 +232,32 @@ export function crossProblems(config: Sound<ConfigFile>): Problem[] {
     }
   }
   return problems;
+}
+
+/** A role's trust policy demands one value of every caller. RAM does not tell upper from lower case in a role's name. */
+function externalIdProblems({ grants = {} }: Sound<ConfigFile>): Problem[] {
+  const first = new Map<string, { readonly name: string; readonly id: string | undefined }>();
+  return Object.entries(grants).flatMap(([name, grant]): Problem[] => {
+    const role = grant?.role_arn?.toLowerCase();
+    // A wrong one has been complained of.
+    if (role === undefined || grant === undefined || ("external_id" in grant && grant.external_id === undefined))
+      return [];
+    const { external_id: id } = grant;
+    const { name: earlier, id: expected } = first.get(role) ?? { name, id };
+    if (!first.has(role)) first.set(role, { name, id });
+    if (id === expected) return [];
+    const same = "for the same role; write the same in all grants of a role";
+    const path = ["grants", name];
+    return id === undefined
+      ? [{ path, part: "key", message: `has no external_id, and grants.${earlier} has one ${same}` }]
+      : [
+          {
+            path: [...path, "external_id"],
+            part: "value",
+            message: `differs from grants.${earlier}, which has ${expected === undefined ? "none" : "another"} ${same}`,
+          },
+        ];
+  });
 }
 
 /** By the name in a grant or denial; undefined where there is none of it. */

@@ -11,12 +11,14 @@ import { limitRules } from "./limit-findings.ts";
 import type { Found, Rule } from "./lint-findings.ts";
 import { patternRules } from "./pattern-findings.ts";
 import { registryRules } from "./registry-findings.ts";
+import { roleRules } from "./role-findings.ts";
 
 export const grantRules: Readonly<Record<string, Rule>> = {
   ...claimRules,
   ...patternRules,
   ...deadRules,
   ...limitRules,
+  ...roleRules,
   ...denialRules,
   ...registryRules,
   "grant-shadowed": ({ grants }) => {

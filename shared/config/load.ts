@@ -229,6 +229,7 @@ function resolveGrant(
       ? { allowFor: grant.allow.filter(isScopeTemplate).map(checkedTemplate) }
       : {}),
     roleArn: grant.role_arn,
+    ...(grant.external_id === undefined ? {} : { externalId: grant.external_id }),
     maxTtlSeconds: grant.max_ttl,
     createRepository: grant.create_repository ?? false,
     line,

@@ -265,6 +265,13 @@ const grant = z
       /^acs:ram::\d{16}:role\/[A-Za-z0-9._-]{1,64}$/,
       "the RAM role that the broker assumes, acs:ram::<16 digits>:role/<name>",
     ),
+    external_id: z.optional(
+      // STS AssumeRole, ExternalId.
+      matching(
+        /^[A-Za-z0-9_+=,.@:/-]{2,1224}$/,
+        "what the role's trust policy demands as sts:ExternalId, 2 to 1224 of A-Z a-z 0-9 _ + = , . @ : / -",
+      ),
+    ),
     max_ttl: z
       .int()
       .check(

@@ -60,6 +60,7 @@ export function issuer(config: BrokerConfig, context: CallContext): Issuer {
         const session = await assumeRole(
           {
             roleArn: rights.roleArn,
+            externalId: rights.externalId,
             roleSessionName: sessionName,
             policy,
             durationSeconds: lifetimeSeconds,
@@ -95,6 +96,7 @@ export function issuer(config: BrokerConfig, context: CallContext): Issuer {
       // The caller's name beside the session name: two names may be cut to one, and their credentials are still two.
       const key = cacheKey([
         rights.roleArn,
+        rights.externalId ?? "",
         registry.name,
         policy.json,
         sessionName,

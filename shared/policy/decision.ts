@@ -19,6 +19,8 @@ export type RightsRequest =
 export interface Rights {
   readonly registry: string;
   readonly roleArn: string;
+  /** What the role's trust policy demands, where it does. */
+  readonly externalId?: string;
   /** Canonical. */
   readonly scopes: readonly Scope[];
   /** Those of `scopes` that are pushed to under a grant with `create_repository`. */
@@ -90,8 +92,9 @@ export function decide(
   if (allowed !== undefined) {
     const overruled = overrule(principal, registry, scopes, policy);
     if (overruled !== undefined) return deny(overruled);
-    const roleArn = (allowed.grants[0] as Grant).roleArn;
-    return { outcome: "allow", ...allowed, rights: { registry, roleArn, scopes, creatable: allowed.creatable } };
+    const { roleArn, externalId } = allowed.grants[0] as Grant;
+    const role = externalId === undefined ? { roleArn } : { roleArn, externalId };
+    return { outcome: "allow", ...allowed, rights: { registry, ...role, scopes, creatable: allowed.creatable } };
   }
   return deny(whyNot(principal, registry, scopes, index, matching.sort(byName)));
 }

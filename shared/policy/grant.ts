@@ -20,6 +20,8 @@ export interface Grant {
   /** Those with a claim's value in them. */
   readonly allowFor?: readonly ScopeTemplate[];
   readonly roleArn: string;
+  /** What the role's trust policy demands (sts:ExternalId). The same in all grants of one role. */
+  readonly externalId?: string;
   /** 900 to 3,600: STS's least, and the broker's most. */
   readonly maxTtlSeconds: number;
   /** Adds cr:CreateRepository on exactly the repositories pushed to. */

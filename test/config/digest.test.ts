@@ -25,7 +25,8 @@ grants:
     when: { repository_id: "123456", ref: { any_of: [refs/heads/main, refs/heads/release] }, environment: { glob: "prod-*" } }
     registry: prod
     allow: ["repository:web/*:pull,push", "repository:base/*:pull"]
-    role_arn: acs:ram::1234567890123456:role/acr-web
+    role_arn: acs:ram::1234567890123457:role/acr-web
+    external_id: acme-broker-2027
     max_ttl: 1800
     create_repository: true
     cidrs: [10.0.0.0/8, 192.168.0.0/16]

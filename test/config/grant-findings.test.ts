@@ -555,3 +555,24 @@ test("no rule throws, whatever loads; each finding has its place and its words",
   );
   expect(loaded).toBeGreaterThan(50);
 });
+
+describe("roles of other accounts", () => {
+  const OTHER = "acs:ram::6543210987654321:role/acr-web";
+  const elsewhere = (rest: string) =>
+    lint(
+      policy(grant("x", "generic", "sub: builder", rest))
+        .replace("role/acr-web", "role/acr-here")
+        .replace("acs:ram::1234567890123456:role/acr-here", OTHER),
+    ).map(({ rule, severity, line, column }) => `${rule} ${severity} ${line}:${column}`);
+
+  test("without an external id are a confused deputy's, and find no instance", () => {
+    expect(elsewhere("")).toEqual([
+      expect.stringMatching(/^role-without-external-id note 8:/),
+      expect.stringMatching(/^role-of-other-account note 8:/),
+    ]);
+  });
+
+  test("with one, the instance alone is said", () => {
+    expect(elsewhere("external_id: acme-broker")).toEqual([expect.stringMatching(/^role-of-other-account note/)]);
+  });
+});
