@@ -57,6 +57,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "say who gains and who loses what between two policies",
     load: async () => (await import("./commands/diff.ts")).diff,
   },
+  ram: {
+    summary: "print the RAM roles and policies that a policy needs, or check those that are there",
+    load: async () => (await import("./commands/ram.ts")).ram,
+  },
   "key new": {
     summary: "make an API key for a script that has nothing better",
     load: async () => (await import("./commands/key.ts")).newKey,

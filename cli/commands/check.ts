@@ -10,6 +10,7 @@ import { quote } from "../../shared/policy/scope.ts";
 import { colours } from "../colours.ts";
 import { command, EXIT, type Terminal, UsageError } from "../command.ts";
 import { findingsSarif, findingsText } from "../findings.ts";
+import { formatOf } from "../format.ts";
 import { plural } from "../plural.ts";
 import { readPolicy } from "../policy-cache.ts";
 import { CONFIG_OPTION, policyFile } from "../policy-file.ts";
@@ -45,7 +46,7 @@ Exit codes: 0 the broker would start on it; 1 it would not, or there is an error
     }
     const file = policyFile(named ?? options.config, terminal);
     const report = await inspect(file, terminal);
-    terminal.out(written(report, formatOf(options), terminal));
+    terminal.out(written(report, formatOf(options, FORMATS) ?? "text", terminal));
     const fails = (finding: Finding) =>
       finding.severity === "error" || (options.strict === true && finding.severity === "warning");
     return report.findings.some(fails) ? EXIT.no : EXIT.ok;
@@ -103,13 +104,6 @@ async function shadowFindings(
     const where = first === undefined ? "" : `, first ${other}:${first.line}:${first.column}: ${first.message}`;
     return [found(`does not load: ${plural(error.problems.length, "problem")}${where}`)];
   }
-}
-
-function formatOf({ format, json }: { readonly format?: string; readonly json?: boolean }): Format {
-  if (format === undefined) return json === true ? "json" : "text";
-  const known = FORMATS.find((one) => one === format);
-  if (known === undefined) throw new UsageError(`--format is one of ${FORMATS.join(", ")}`);
-  return known;
 }
 
 function written(report: Report, format: Format, terminal: Terminal): string {

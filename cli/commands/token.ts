@@ -3,7 +3,8 @@
 import type { Credentials } from "../../shared/client/credentials.ts";
 import { dockerConfig, environmentFile, kubernetesSecret } from "../../shared/credential-formats.ts";
 import { BROKER_OPTIONS, brokerOf, REQUEST_OPTIONS, requestOf } from "../broker.ts";
-import { command, EXIT, UsageError } from "../command.ts";
+import { command, EXIT } from "../command.ts";
+import { formatOf } from "../format.ts";
 import { lifeText } from "../life.ts";
 
 const FORMATS = ["json", "password", "docker-config", "env", "kubernetes-secret"] as const;
@@ -30,19 +31,12 @@ Exit codes: 0 issued; 1 the broker refused; 2 no answer: wrong usage, no identit
     "acr-broker token --grant web-main --format password | skopeo login --username cr_temp_user --password-stdin REGISTRY",
   ],
   async run({ options }, terminal) {
-    const format = formatOf(options);
+    const format = formatOf(options, FORMATS);
     const credentials = await brokerOf(options, terminal).credentials(requestOf(options, terminal));
     terminal.out(format === undefined && terminal.isWatched ? summary(credentials) : written(credentials, format));
     return EXIT.ok;
   },
 });
-
-function formatOf({ format, json }: { readonly format?: string; readonly json?: boolean }): Format | undefined {
-  if (format === undefined) return json === true ? "json" : undefined;
-  const known = FORMATS.find((one) => one === format);
-  if (known === undefined) throw new UsageError(`--format is one of ${FORMATS.join(", ")}`);
-  return known;
-}
 
 function written(credentials: Credentials, format: Format = "json"): string {
   switch (format) {
