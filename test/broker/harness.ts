@@ -13,7 +13,7 @@ import { type Broker, broker, type Outside } from "../../functions/broker/app.ts
 import { fetchTrusting } from "../../functions/broker/trusting-fetch.ts";
 import { jsonLog } from "../../shared/audit/log.ts";
 import { parseConfig } from "../../shared/config/load.ts";
-import { type Cloud, startCloud } from "../sandbox/cloud.ts";
+import { type Cloud, type CloudOptions, startCloud } from "../sandbox/cloud.ts";
 import { type Issuer, startIssuer } from "../sandbox/issuer.ts";
 
 export const AUDIENCE = "https://acr-broker.example.com";
@@ -86,6 +86,8 @@ export async function read(response: Response): Promise<Answer> {
 }
 
 export interface HarnessOptions {
+  /** Another world than the default, and what is mounted beside its API. */
+  readonly cloud?: CloudOptions;
   readonly policy?: (cloudUrl: string, issuerUrl: string) => string;
   /** A second policy, which is only asked beside. */
   readonly shadow?: (cloudUrl: string, issuerUrl: string) => string;
@@ -108,7 +110,7 @@ async function publishedKeys({ url }: Issuer): Promise<string> {
 }
 
 export async function startHarness(options: HarnessOptions = {}): Promise<Harness> {
-  const cloud = await startCloud();
+  const cloud = await startCloud(options.cloud);
   const clock = { aheadMs: 0 };
   const now = () => new Date(Date.now() + clock.aheadMs);
   const issuer = await startIssuer({ audience: AUDIENCE, now });
