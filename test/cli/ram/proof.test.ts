@@ -3,9 +3,6 @@
  * they are granted, with any one part taken out somebody fails, and nothing beyond works even with all rights of a role.
  */
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { decodeJwt } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
@@ -16,6 +13,7 @@ import { assume, call } from "../../sandbox/raw-call.ts";
 import { createRealm } from "../../sandbox/realm.ts";
 import { addAccount, addRole, emptyWorld, findRole, trust, type World } from "../../sandbox/world.ts";
 import { acrBroker } from "../run.ts";
+import { inFolder } from "./folder.ts";
 import { type Bound, CASES, type Case, GITHUB, GITLAB, type Use } from "./policies.ts";
 
 const FUNCTION_ROLE = "acs:ram::1234567890123456:role/acr-token-broker";
@@ -70,16 +68,12 @@ const REPOSITORIES = [
   "n-1",
 ];
 
-function printedFor(text: string): Printed {
-  const folder = mkdtempSync(join(tmpdir(), "ram-"));
-  try {
-    writeFileSync(join(folder, "broker.yaml"), text);
-    const { code, out, told } = acrBroker(["ram", "--json"], { cwd: folder });
+async function printedFor(text: string): Promise<Printed> {
+  return inFolder({ "broker.yaml": text }, (cwd) => {
+    const { code, out, told } = acrBroker(["ram", "--json"], { cwd });
     expect(code, told).toBe(0);
     return JSON.parse(out) as Printed;
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  });
 }
 
 /** The accounts and registries of the policy, with the roles that are printed and no rights beside. */
@@ -133,8 +127,12 @@ function lessOne(document: Document): readonly { readonly what: string; readonly
   });
 }
 
-describe.each(Object.entries(CASES))("%s", (_, { text, uses, bounds, externalIds = {} }: Case) => {
-  const printed = printedFor(text);
+const PRINTED = new Map(
+  await Promise.all(Object.entries(CASES).map(async ([name, { text }]) => [name, await printedFor(text)] as const)),
+);
+
+describe.each(Object.entries(CASES))("%s", (name, { text, uses, bounds, externalIds = {} }: Case) => {
+  const printed = PRINTED.get(name) as Printed;
   const realm = createRealm({ issuer: "realm.test", service: SERVICE });
   let world: World;
   let second: Issuer;
