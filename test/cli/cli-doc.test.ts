@@ -126,6 +126,13 @@ describe("it names", () => {
     const asked = async (command: string) => JSON.parse(await shell(`acr-broker ${command} --json`));
     const doctor = await asked("doctor");
     const client = [doctor, doctor.steps[0], await asked("login --grant web-main"), await asked("logout")];
-    for (const field of client.flatMap(Object.keys)) expect(page).toContain(`\`${field}\``);
+    const ram = JSON.parse(acrBroker(["ram", "--json"]).out);
+    const lacking = '{"Version":"1","Statement":[{"Effect":"Allow","Action":"cr:*","Resource":"*"}]}';
+    writeFileSync(join(folder, "acr-web-less.json"), lacking);
+    const checked = JSON.parse(
+      acrBroker(["ram", "--json", "--check", join(folder, "acr-web-less.json")], { cwd: folder }).out,
+    );
+    const roles = [ram, ram.function_role, ram.roles[0], checked, checked.not_given[0], ...checked.findings];
+    for (const field of [...client, ...roles].flatMap(Object.keys)) expect(page).toContain(`\`${field}\``);
   });
 });

@@ -153,6 +153,14 @@ describe("a difference, exit code 1", () => {
       "grant api-release",
       "role_arn: acs:ram::1234567890123456:role/acr-api → acs:ram::1234567890123456:role/acr-web",
     ],
+    [
+      "an external id",
+      "    create_repository: true\n",
+      "    create_repository: true\n    external_id: acme-broker\n",
+      "!",
+      "grant api-release",
+      "external_id: nothing → acme-broker",
+    ],
     ["a longer life", "max_ttl: 1800 # sec", "max_ttl: 3600 # sec", "+", "grant web-main", "max_ttl: 1800 → 3600"],
     [
       "repositories no more made",

@@ -9,6 +9,8 @@ import { afterAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { loadConfig } from "../../shared/config/load.ts";
 import { makeCa } from "../certificates.ts";
+import { inFolder } from "../cli/ram/folder.ts";
+import { acrBroker } from "../cli/run.ts";
 import { evaluate, type Policy, parsePolicy, parseTrustPolicy, trusts } from "../sandbox/ram.ts";
 import { ROOT } from "./preview.ts";
 
@@ -22,6 +24,15 @@ const FUNCTION_ROLE = `acs:ram::${ACCOUNT}:role/acr-token-broker`;
 const TARGET_ROLE = `acs:ram::${ACCOUNT}:role/acr-web`;
 const IMAGES = `acs:cr:cn-hangzhou:${ACCOUNT}:repository/cri-abc123`;
 const LOG_STORE = `acs:log:cn-hangzhou:${ACCOUNT}:project/acr-token-broker-${ACCOUNT}/logstore/broker`;
+
+interface Document {
+  readonly Statement: readonly object[];
+}
+interface Printed {
+  readonly file_stem: string;
+  readonly trust: Document;
+  readonly policy: Document;
+}
 
 const allow = (Action: string, Resource: string | string[]) => ({ Effect: "Allow", Action, Resource });
 const trusted = (Principal: object) => ({
@@ -55,6 +66,31 @@ describe("the policies of docs/deploy.md", () => {
 
   test.each(Object.keys(EXPECTED))("%s says exactly what is intended", (file) => {
     expect(JSON.parse(policyText(file))).toEqual(EXPECTED[file]);
+  });
+
+  test("the roles' policies are what acr-broker ram prints for the document's broker.yaml", async () => {
+    const policy = yaml.find((block) => block.text.startsWith("version:"))?.text ?? "";
+    const ram = (text: string) =>
+      inFolder({ "broker.yaml": text }, (cwd) => {
+        const { out, told } = acrBroker(["ram", "--json"], { cwd });
+        expect(told).toBe("");
+        const { function_role, roles } = JSON.parse(out) as { function_role: Printed; roles: Printed[] };
+        return [function_role, ...roles];
+      });
+    const printed = await ram(policy);
+    const documents = printed.flatMap(({ file_stem: stem, trust, policy: permissions }) => [
+      [`${stem}-trust.json`, trust],
+      [`${stem}-policy.json`, permissions],
+    ]);
+    const { "function-logs.json": _, "acr-web-create.json": create, ...roles } = EXPECTED;
+    expect(Object.fromEntries(documents)).toEqual(roles);
+    // With create_repository the second policy, beside the first, gives what is printed in one.
+    const [, creating] = await ram(policy.replaceAll("max_ttl: 1800", "max_ttl: 1800\n    create_repository: true"));
+    const push = creating?.policy.Statement.at(-1);
+    expect(push).toEqual({
+      ...(create as Document).Statement[0],
+      Action: ["cr:PushRepository", "cr:CreateRepository"],
+    });
   });
 
   test("a wildcard stands only for the repositories of one namespace, and for the one action that takes nothing else", () => {
