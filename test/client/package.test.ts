@@ -5,7 +5,7 @@
 
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -20,13 +20,15 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 let h: RamHarness;
 let folder: string;
+let tarball: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "acr-consumer-"));
   const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", folder], { cwd: ROOT });
   const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];
+  tarball = join(folder, filename);
   const home = join(folder, "node_modules/acr-token-broker");
   await mkdir(home, { recursive: true });
-  await run("tar", ["-xzf", join(folder, filename), "-C", home, "--strip-components=1"]);
+  await run("tar", ["-xzf", tarball, "-C", home, "--strip-components=1"]);
   await writeFile(join(folder, "package.json"), '{ "type": "module" }');
   await writeFile(join(folder, "consumer.mjs"), CONSUMER);
   h = await startRamHarness();
@@ -167,6 +169,27 @@ describe("its types", () => {
       expect(stdout).toBe("");
     },
   );
+});
+
+test("npm install brings it alone, from no registry, and its two commands run", async () => {
+  const empty = join(folder, "installed");
+  await mkdir(empty);
+  await writeFile(join(empty, "package.json"), "{}");
+  const env = { PATH: process.env["PATH"], HOME: empty };
+  await run("npm", ["install", "--offline", "--no-audit", "--no-fund", tarball], { cwd: empty, env });
+  const installed = await readdir(join(empty, "node_modules"));
+  expect(installed.filter((name) => !name.startsWith("."))).toEqual(["acr-token-broker"]);
+  const ask = async (command: string, ...args: string[]) =>
+    (await run(join(empty, "node_modules/.bin", command), args, { cwd: empty, env })).stdout;
+  expect(await ask("docker-credential-acr-broker", "version")).toMatch(/^docker-credential-acr-broker /);
+  // Whatever a command loads only when it runs is there too: its help loads its file.
+  const help = await ask("acr-broker", "--help");
+  const commands = [...help.matchAll(/^ {2}(\S+(?: \S+)?) {2,}/gm)].map(([, name = ""]) => name);
+  expect(commands).toContain("key new");
+  for (const name of commands)
+    expect(await ask("acr-broker", ...name.split(" "), "--help")).toContain(`acr-broker ${name}`);
+  await copyFile(join(ROOT, "broker.yaml"), join(empty, "broker.yaml"));
+  expect(await ask("acr-broker", "check")).toContain("policy digest");
 });
 
 test("it brings no other module, and is small", async () => {
