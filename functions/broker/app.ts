@@ -115,7 +115,8 @@ function refuseOtherMethods(app: Broker["app"]): void {
   }
   for (const [path, allowed] of methods) {
     app.all(path, (c) => {
-      const allow = allowed.join(", ");
+      // Hono answers HEAD wherever there is GET.
+      const allow = allowed.map((method) => (method === "GET" ? "GET, HEAD" : method)).join(", ");
       const response = problem(new BrokerError("method_not_allowed", `use ${allow}`), c.var.requestId);
       response.headers.set("allow", allow);
       return response;

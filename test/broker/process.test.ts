@@ -3,6 +3,9 @@ import { type Harness, startHarness } from "./harness.ts";
 
 const FIELDS = { registry: "prod", scope: ["repository:web/app:pull"] };
 
+/** Of one answer or one connection; the length may be left out with HEAD, RFC 9110 section 9.3.2. */
+const OWN_HEADERS = new Set(["x-request-id", "date", "connection", "keep-alive", "content-length"]);
+
 describe("health", () => {
   let h: Harness;
   beforeAll(async () => {
@@ -19,6 +22,23 @@ describe("health", () => {
       policy_digest: expect.stringMatching(/^sha256:[0-9a-f]{64}$/),
       node: process.version,
     });
+  });
+
+  test.each(["/healthz", "/readyz", "/version", "/docs", "/openapi.json", "/.well-known/acr-broker"])(
+    "HEAD %s is answered as GET, without the body",
+    async (path) => {
+      const [get, head] = await Promise.all(["GET", "HEAD"].map((method) => h.request(path, { method })));
+      expect([head?.status, await head?.text()]).toEqual([200, ""]);
+      const headers = (answer: Response | undefined) =>
+        Object.fromEntries([...(answer?.headers ?? [])].filter(([name]) => !OWN_HEADERS.has(name)));
+      expect(headers(head)).toEqual(headers(get));
+    },
+  );
+
+  test("HEAD is among the methods that a refused one is told of, but where there is no GET", async () => {
+    const allow = async (path: string, method: string) => (await h.request(path, { method })).headers.get("allow");
+    expect(await allow("/healthz", "POST")).toBe("GET, HEAD");
+    expect(await allow("/v1/token", "HEAD")).toBe("POST");
   });
 
   test("initialize fetches the issuers' keys; whoever calls it, however often, does no harm", async () => {

@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
+import { reference } from "../../functions/broker/reference/reference.ts";
 import { FC3_SCHEMA, type Props, preview, ROOT, schemaExists, strictCheck } from "./preview.ts";
 
 const FILE = path.join(ROOT, "s.yaml");
@@ -140,11 +141,16 @@ describe("what s.yaml says", () => {
     expect(Math.round(props.cpu * 100) % 5).toBe(0);
   });
 
-  test("every caller reaches the broker's own authentication, by GET and POST", () => {
+  test("every caller reaches the broker's own authentication, by each method that a route has, and HEAD where it has GET", () => {
+    const { paths } = JSON.parse(reference().json) as { paths: Record<string, Record<string, unknown>> };
+    const methods = new Set(
+      Object.values(paths).flatMap((path) => Object.keys(path).map((name) => name.toUpperCase())),
+    );
+    if (methods.has("GET")) methods.add("HEAD");
     expect(props.triggers).toHaveLength(1);
     expect(props.triggers[0]).toMatchObject({
       triggerType: "http",
-      triggerConfig: { authType: "anonymous", methods: ["GET", "POST"] },
+      triggerConfig: { authType: "anonymous", methods: [...methods].sort() },
     });
   });
 
