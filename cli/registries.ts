@@ -6,6 +6,7 @@ import { brokerApi } from "../shared/client/broker-api.ts";
 import { clock } from "../shared/client/clock.ts";
 import { ConnectionError } from "../shared/client/errors.ts";
 import type { Outside } from "../shared/client/outside.ts";
+import type { Discovery } from "../shared/client/wire.ts";
 import { hostOf } from "./credential-helper/asked-with.ts";
 
 export interface BrokerFacts {
@@ -22,8 +23,12 @@ export async function brokerFacts(options: AcrBrokerOptions, outside: Outside): 
   const base = new URL(new AcrBroker(options).url);
   const api = brokerApi(base, options.functionCompute, clock(outside), outside);
   const { signal } = new AbortController();
-  const document: object = await withinDeadline(DEADLINE_MS, signal, outside, (until) => api.discovery(until));
-  const { audience, registries } = document as { audience: string; registries?: unknown };
+  return factsOf(await withinDeadline(DEADLINE_MS, signal, outside, (until) => api.discovery(until)), base);
+}
+
+/** The SDK has not looked at the registries; without a host of strict form nothing is asked there, or written down. @throws ConnectionError */
+export function factsOf({ audience, ...document }: Discovery, base: URL): BrokerFacts {
+  const { registries } = document as { registries?: unknown };
   if (!isRegistries(registries)) {
     const message = `the answer of ${base.host} is not the broker's: its registries are missing or of another form; check the url`;
     throw new ConnectionError("bad_response", message);
@@ -36,10 +41,14 @@ function isRegistries(value: unknown): value is Record<string, { endpoints: stri
   return (
     isObject(value) &&
     Object.values(value).every(
-      (one) =>
-        isObject(one) && Array.isArray(one["endpoints"]) && one["endpoints"].every((host) => typeof host === "string"),
+      (one) => isObject(one) && Array.isArray(one["endpoints"]) && one["endpoints"].every(isEndpoint),
     )
   );
+}
+
+/** A host, with a port or without. */
+function isEndpoint(value: unknown): boolean {
+  return typeof value === "string" && /^[a-z0-9.-]+(?::\d+)?$/i.test(value);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

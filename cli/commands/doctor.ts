@@ -11,10 +11,11 @@ import {
 } from "../broker.ts";
 import { colours } from "../colours.ts";
 import { command, EXIT, type Terminal } from "../command.ts";
-import { brokerExam, type Found } from "../doctor/broker-steps.ts";
+import { brokerExam } from "../doctor/broker-steps.ts";
 import { dockerSteps, registrySteps } from "../doctor/docker-steps.ts";
 import type { Step } from "../doctor/step.ts";
 import { JSON_OPTION } from "../policy-file.ts";
+import type { BrokerFacts } from "../registries.ts";
 import { hideSecrets } from "../secrets.ts";
 
 /** One try is enough for it. */
@@ -77,7 +78,7 @@ const NOTHING_ASKED: Step = {
   change: "give --scope or --grant to see whether it would be issued",
 };
 
-function registriesOf(found: Found | undefined, wanted: string | undefined): Found["registries"] {
+function registriesOf(found: BrokerFacts | undefined, wanted: string | undefined): BrokerFacts["registries"] {
   const registries = found?.registries ?? {};
   const one = wanted === undefined ? undefined : registries[wanted];
   return wanted === undefined || one === undefined ? registries : { [wanted]: one };

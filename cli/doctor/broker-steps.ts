@@ -8,8 +8,8 @@ import { type IdentityContext, type IdentitySource, tokenFrom } from "../../shar
 import type { Outside } from "../../shared/client/outside.ts";
 import type { RamKeySource } from "../../shared/client/ram/keys.ts";
 import { type CredentialsRequest, readRequest } from "../../shared/client/request.ts";
-import type { Discovery } from "../../shared/client/wire.ts";
 import { brokerErrorLine } from "../broker-error.ts";
+import { type BrokerFacts, factsOf } from "../registries.ts";
 import type { Step } from "./step.ts";
 
 export interface Examined {
@@ -19,16 +19,13 @@ export interface Examined {
   readonly outside: Outside;
 }
 
-/** What other steps need of it. */
-export type Found = Discovery & { readonly registries: Readonly<Record<string, readonly string[]>> };
-
 const NEVER = new AbortController().signal;
 /** A signed identity is good for a minute, most tokens for five. */
 const MOST_SKEW_MS = 30_000;
 
 export interface BrokerExam {
-  reach(): Promise<{ steps: Step[]; found?: Found }>;
-  identity(found: Found | undefined): Promise<{ steps: Step[]; source?: IdentitySource }>;
+  reach(): Promise<{ steps: Step[]; found?: BrokerFacts }>;
+  identity(found: BrokerFacts | undefined): Promise<{ steps: Step[]; source?: IdentitySource }>;
   /** With a token each, since one may be good only once. */
   whoami(source: IdentitySource): Promise<Step>;
   explain(source: IdentitySource, request: CredentialsRequest): Promise<Step>;
@@ -58,10 +55,9 @@ export function brokerExam({ base, audience, functionCompute, outside: given }: 
   return {
     async reach() {
       try {
-        const document = await api.discovery(NEVER);
-        const found = { ...document, registries: registriesOf(document) };
+        const found = factsOf(await api.discovery(NEVER), base);
         const names = Object.keys(found.registries).join(", ");
-        const says = `${base.host} answers; its audience is ${document.audience}, its registries are ${names || "not told"}`;
+        const says = `${base.host} answers; its audience is ${found.audience}, its registries are ${names}`;
         return { steps: [{ step: "broker", outcome: "ok", says }, clockStep(aheadMs)], found };
       } catch (error) {
         const change = reachAdvice(error, given.environment);
@@ -143,17 +139,6 @@ function isExplanation(answer: object): answer is Explanation {
 
 const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value) && !value.includes(null);
 
-/** The SDK has not looked at them: what is no host is left out. */
-function registriesOf(document: object): Found["registries"] {
-  const { registries } = document as { readonly registries?: unknown };
-  const hosts = (registry: unknown) => {
-    const { endpoints } = (registry ?? {}) as { endpoints?: unknown };
-    const isHost = (host: unknown): host is string => typeof host === "string" && /^[a-z0-9.-]+(?::\d+)?$/.test(host);
-    return isList(endpoints) ? endpoints.filter(isHost) : [];
-  };
-  return Object.fromEntries(Object.entries(registries ?? {}).map(([name, registry]) => [name, hosts(registry)]));
-}
-
 function clockStep(aheadMs: number | undefined): Step {
   const step = "clock";
   if (aheadMs === undefined) return { step, outcome: "skipped", says: "the broker's answer has no Date" };
@@ -190,7 +175,7 @@ function reachAdvice(error: unknown, environment: Outside["environment"]): strin
 }
 
 /** Of a token what it says of itself; nobody has verified it yet. */
-function tokenSteps(name: string, token: string, found: Found | undefined, now: Date): Step[] {
+function tokenSteps(name: string, token: string, found: BrokerFacts | undefined, now: Date): Step[] {
   const step = "identity";
   if (token.startsWith("acs1.")) return [{ step, outcome: "ok", says: `${name}: a signed Alibaba Cloud identity` }];
   if (token.startsWith("abk_")) return [{ step, outcome: "ok", says: `${name}: an API key` }];
@@ -212,7 +197,7 @@ function tokenSteps(name: string, token: string, found: Found | undefined, now: 
   return found === undefined ? [first] : [first, audienceStep(aud, found)];
 }
 
-function audienceStep(aud: unknown, { audience }: Found): Step {
+function audienceStep(aud: unknown, { audience }: BrokerFacts): Step {
   const step = "audience";
   const all = Array.isArray(aud) ? aud : [aud];
   if (all.includes(audience)) return { step, outcome: "ok", says: `the token is for ${audience}` };
