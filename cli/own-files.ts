@@ -15,9 +15,10 @@ import {
   renameSync,
   rmSync,
   type Stats,
+  statSync,
   writeFileSync,
 } from "node:fs";
-import { isAbsolute, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
 import type { Terminal } from "./command.ts";
 
 const NAME = "acr-token-broker";
@@ -77,8 +78,24 @@ export function readOwn(path: string, user: User, mostBytes: number): string | u
 export function makeOwn(folders: readonly string[], user: User): boolean {
   const last = folders.at(-1);
   if (last === undefined) return false;
-  mkdirSync(last, { recursive: true, mode: 0o700 });
+  makeFolders(last);
   return folders.every((folder) => isOwn(folder, user));
+}
+
+/**
+ * Makes a folder, and those above it that are not there, for the user alone. Node's own `recursive` never ends where the system
+ * says of a folder that is there that nothing can be made in it by ENOENT, as /proc and automounters do.
+ */
+export function makeFolders(folder: string): void {
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return;
+  const above = dirname(folder);
+  if (above !== folder) makeFolders(above);
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    // Another process was faster.
+    if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) throw error;
+  }
 }
 
 /** Half written ones have another name, which ends in `.tmp`. @throws where the folder cannot be written, the disk is full */

@@ -50,7 +50,7 @@ reached, a file that is no docker config or is a helper's.`,
       );
     } else {
       terminal.tell(`logged in to ${endpoints.join(", ")} in ${file}\n`);
-      terminal.tell(`it may ${credentials.scope.join(" ")}, and expires ${lifeText(credentials)}\n`);
+      terminal.tell(`it is good for ${credentials.scope.join(" ")}, and expires ${lifeText(credentials)}\n`);
     }
     return EXIT.ok;
   },

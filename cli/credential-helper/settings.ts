@@ -1,11 +1,11 @@
 /** `helper.json`: which broker the helper asks, and what for. Written by `acr-broker configure-docker`, or by hand; has no secrets. */
 
-import { mkdirSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { parseStrictJson } from "../../shared/json.ts";
 import { type Terminal, UsageError } from "../command.ts";
 import { withLock } from "../docker/lock.ts";
-import { writeOwn } from "../own-files.ts";
+import { makeFolders, writeOwn } from "../own-files.ts";
 import { helperFile, textOf } from "./asked-with.ts";
 
 export interface HelperSettings {
@@ -95,7 +95,7 @@ export async function editSettings(
 ): Promise<void> {
   const file = settingsFile(terminal);
   try {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    makeFolders(dirname(file));
     await withLock(`${file}.lock`, terminal.outside, () => {
       const changed = edit(readSettings(terminal));
       if (changed === undefined) rmSync(file, { force: true });

@@ -9,7 +9,6 @@ import {
   fchownSync,
   fsyncSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -24,6 +23,7 @@ import {
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { parseStrictJson } from "../../shared/json.ts";
 import { type Terminal, UsageError } from "../command.ts";
+import { makeFolders } from "../own-files.ts";
 import { withLock } from "./lock.ts";
 
 export interface DockerConfig {
@@ -94,7 +94,7 @@ export async function editDockerConfig(
   try {
     const target = targetOf(file);
     const folder = dirname(target);
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolders(folder);
     const ours = prefixOf(target);
     const making = `${ours}${Buffer.from(random(8)).toString("hex")}.tmp`;
     await withLock(`${ours}lock`, outside, () => {
@@ -151,7 +151,7 @@ function textOf(file: string): string {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT") return "";
-    throw new UsageError(`${file} cannot be read (${code})`);
+    throw new UsageError(`${file} cannot be read (${code}); is it yours, and its folder?`);
   }
 }
 

@@ -33,7 +33,7 @@ describe("login", () => {
     const { code, out, told } = await run("login", "--scope", SCOPE);
     expect({ code, out }).toEqual({ code: 0, out: "" });
     expect(told).toContain(`logged in to ${HOSTS.join(", ")} in ${file}\n`);
-    expect(told).toMatch(/it may repository:web\/app:pull,push, and expires in (?:14|15|29|30) min \(20/);
+    expect(told).toMatch(/it is good for repository:web\/app:pull,push, and expires in (?:14|15|29|30) min \(20/);
     const { auths } = read();
     expect(Object.keys(auths)).toEqual(HOSTS);
     const [user, password] = userAndPassword(auths[HOSTS[0] as string].auth);
@@ -131,6 +131,12 @@ describe("login", () => {
     });
     expect(readFileSync(file, "utf8")).toBe("{ not json");
     expect(call.it.harness.cloud.secrets().length).toBe(issued);
+  });
+
+  test.each(["/proc", "/dev/null"])("a home in which nothing can be made, %s, is an error at once", async (home) => {
+    const { code, told } = await call.it.run(["login", "--scope", SCOPE], { HOME: home, DOCKER_CONFIG: "" });
+    expect(code).toBe(2);
+    expect(told).toMatch(/config\.json cannot be (?:written|read) \(E[A-Z]+\); is it yours, and its folder\?\n$/);
   });
 
   test("gives a password to no host that the broker has not named", async () => {
