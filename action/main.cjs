@@ -747,6 +747,7 @@ var CI_ADVICE = [
   ],
   ["CIRCLECI", "on CircleCI, give the job a context: without one it has no CIRCLE_OIDC_TOKEN_V2"]
 ];
+var ADVICE = "set ACR_BROKER_TOKEN or ACR_BROKER_TOKEN_FILE, or pass identity in a program";
 async function detectIdentity(outside = host()) {
   const has = (name) => outside.environment(name) !== void 0;
   if (has("ACR_BROKER_TOKEN")) return has("GITLAB_CI") ? gitlab() : tokenVariable("ACR_BROKER_TOKEN");
@@ -764,7 +765,7 @@ async function detectIdentity(outside = host()) {
   const ci = CI_ADVICE.find(([variable]) => has(variable));
   if (ci !== void 0) throw nothing(`${ci[1]}; or set ACR_BROKER_TOKEN`);
   if (outside.environment("ALIBABA_CLOUD_ECS_METADATA_DISABLED")?.toLowerCase() === "true") {
-    throw nothing("set ACR_BROKER_TOKEN or ACR_BROKER_TOKEN_FILE, or pass identity");
+    throw nothing(ADVICE);
   }
   return machineRole(outside.environment("ALIBABA_CLOUD_ECS_METADATA"));
 }
@@ -776,10 +777,9 @@ function machineRole(role) {
       try {
         return await keys(context);
       } catch (error) {
-        if (!(error instanceof ConnectionError)) throw error;
-        throw nothing(
-          "set ACR_BROKER_TOKEN or ACR_BROKER_TOKEN_FILE, or pass identity; this is no ECS instance either"
-        );
+        if (error instanceof ConnectionError) throw nothing(`${ADVICE}; this is no ECS instance either`);
+        if (error instanceof IdentityError && !error.retryable) throw nothing(`${ADVICE}; ${error.message}`);
+        throw error;
       }
     }
   });
@@ -806,12 +806,15 @@ async function tokenFrom(source, context) {
   const given = await source.token(context);
   const token = typeof given === "string" ? given.trim() : "";
   if (token === "" || /^(?:null|undefined|none)$/i.test(token)) {
-    throw new IdentityError("no_identity", `${source.name} gave no token`);
+    throw new IdentityError(
+      "no_identity",
+      `${source.name} gave no token: it was ${token === "" ? "empty" : `the word ${token}`}`
+    );
   }
   if (!/^[\x21-\x7e]+$/.test(token)) {
     throw new IdentityError(
       "identity_failed",
-      `what ${source.name} gave is no token: it has spaces or other characters in it that a token never has`
+      `what ${source.name} gave is no token: ${/^bearer\s/i.test(token) ? "leave out the word Bearer before it" : "it has spaces or other characters in it that a token never has"}`
     );
   }
   return token;
@@ -1021,16 +1024,21 @@ var AcrBroker = class {
 };
 function readUrl(given) {
   const text = String(given);
-  if (!URL.canParse(text))
-    throw new OptionsError(`url is ${JSON.stringify(text)}; it must be one, as https://acr-broker.example.com`);
+  const full = "write it in full, as https://acr-broker.example.com";
+  if (!URL.canParse(text)) throw new OptionsError(`url is ${JSON.stringify(text)}; ${full}`);
   const url = new URL(text);
+  if (!/^https?:$/.test(url.protocol)) throw new OptionsError(`url does not begin with https://; ${full}`);
   if (url.username !== "" || url.password !== "")
     throw new OptionsError("url has a user name or a password in it; leave them out");
   if (!isPrivate(url))
-    throw new OptionsError(`url begins with ${url.protocol}//; credentials go over https only, but on this machine`);
+    throw new OptionsError(
+      "url begins with http://; write https://: credentials go over https only, but to this machine"
+    );
   if (url.search !== "" || url.hash !== "" || !/^[A-Za-z0-9._~/-]*$/.test(url.pathname)) {
     throw new OptionsError("url must be the broker's address alone, without a query or a fragment");
   }
+  const [route] = /\/(?:v1\/[a-z]+|oauth2\/token)\/?$/.exec(url.pathname) ?? [];
+  if (route !== void 0) throw new OptionsError(`url must be the broker's address alone; leave out ${route}`);
   return url;
 }
 

@@ -8,7 +8,7 @@ export function isBrokerError(error: Error): error is AcrBrokerError {
 
 /** `acr-broker: access_denied: <detail> (request_id …)`. */
 export function brokerErrorText(error: AcrBrokerError): string {
-  const more = error.code === "no_identity" ? "; acr-broker doctor says more" : "";
+  const more = error.code === "no_identity" || error.code === "network_error" ? "; acr-broker doctor says more" : "";
   return `acr-broker: ${brokerErrorLine(error)}${more}\n`;
 }
 

@@ -47,7 +47,7 @@ async function dispatch(args: readonly string[], version: string, terminal: Term
     terminal.tell(generalHelp(COMMANDS));
     return EXIT.trouble;
   }
-  if (first === "--version" || first === "version") {
+  if (VERSION.has(first)) {
     terminal.out(`acr-broker ${version}\n`);
     return EXIT.ok;
   }
@@ -57,12 +57,12 @@ async function dispatch(args: readonly string[], version: string, terminal: Term
     terminal.out(generalHelp(COMMANDS));
     return EXIT.ok;
   }
-  const { name, rest } = findCommand(words);
+  const { name, rest } = findCommand(words, wantsHelp);
   const command = await COMMANDS[name]?.load();
   if (command === undefined) throw new Error(`no command ${name}`);
   const end = endOfOptions(command, rest);
   const own = rest.slice(0, end);
-  if (wantsHelp || own.some((word) => word === "--help" || word === "-h")) {
+  if (wantsHelp || own.some(isHelp)) {
     terminal.out(commandHelp(name, command));
     return EXIT.ok;
   }
@@ -78,6 +78,8 @@ async function dispatch(args: readonly string[], version: string, terminal: Term
     return command.ownExitCode ?? code;
   }
 }
+
+const isHelp = (word: string) => word === "--help" || word === "-h";
 
 /** Where `--` stands, or the first argument of a command that passes on what follows. */
 function endOfOptions(command: Command, args: readonly string[]): number {
@@ -95,8 +97,10 @@ function endOfOptions(command: Command, args: readonly string[]): number {
   return args.length;
 }
 
-/** The command named by the first two words, else by the first. */
-function findCommand(words: readonly string[]): { name: string; rest: readonly string[] } {
+const VERSION: ReadonlySet<string> = new Set(["version", "--version", "-v", "-V"]);
+
+/** The command named by the first two words, else by the first. For help the beginning of one is enough, where it is the only one. */
+function findCommand(words: readonly string[], wantsHelp: boolean): { name: string; rest: readonly string[] } {
   for (const count of [2, 1]) {
     const name = words.slice(0, count).join(" ");
     if (words.length >= count && Object.hasOwn(COMMANDS, name)) return { name, rest: words.slice(count) };
@@ -105,7 +109,16 @@ function findCommand(words: readonly string[]): { name: string; rest: readonly s
   const names = Object.keys(COMMANDS);
   // `key` alone: say what stands behind it.
   const longer = names.filter((name) => name.startsWith(`${wrong} `));
+  const [only, ...others] = longer;
+  if (only !== undefined && others.length === 0 && (wantsHelp || words.some(isHelp)))
+    return { name: only, rest: ["--help"] };
   if (longer.length > 0) throw new UsageError(`${wrong} what? there is ${longer.join(", ")}`);
+  if (wrong.startsWith("-")) {
+    const near = nearName(wrong, ["--help", "--version"]);
+    throw new UsageError(
+      near === undefined ? `options stand behind a command: acr-broker COMMAND ${wrong}` : `did you mean ${near}?`,
+    );
+  }
   const near = nearName(wrong, names);
   throw new UsageError(
     `there is no command ${JSON.stringify(wrong)}; ${near === undefined ? `there is ${names.join(", ")}` : `did you mean ${near}?`}`,

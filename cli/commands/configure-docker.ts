@@ -63,6 +63,7 @@ a file that is no docker config.`,
     await editSettings(terminal, (before) => changed(before, broker, options, request));
     terminal.tell(`docker asks ${HELPER_PROGRAM} for ${hosts.join(", ")}: ${file}\n`);
     terminal.tell(`that asks ${broker.url}: ${settingsFile(terminal)}\n`);
+    silentOf(registries, { ...settings.registries, ...request }, terminal);
     return tellWhetherFound(terminal) ? EXIT.ok : EXIT.no;
   },
 });
@@ -156,22 +157,31 @@ function check(
   { registries: set = {} }: HelperSettings,
   terminal: Terminal,
 ): number {
-  const { environment, tell } = terminal;
+  const { tell } = terminal;
   const there = hostsOfHelper(file);
   const missing = hosts.filter((host) => !there.includes(host));
   for (const host of hosts) {
     tell(missing.includes(host) ? `${file} does not have docker ask for ${host}\n` : `docker asks for ${host}\n`);
   }
-  const hasWish = (name: string) =>
-    Object.hasOwn(set, name) || Boolean(environment["ACR_BROKER_SCOPE"] || environment["ACR_BROKER_GRANT"]);
-  const silent = registries.filter((name) => !hasWish(name));
+  const silent = silentOf(registries, set, terminal);
+  const isFound = tellWhetherFound(terminal);
+  return missing.length === 0 && silent.length === 0 && isFound ? EXIT.ok : EXIT.no;
+}
+
+/** Registries of which nothing says what to ask for; and says so. */
+function silentOf(
+  registries: readonly string[],
+  set: Readonly<Record<string, HelperRequest>>,
+  { environment, tell }: Terminal,
+): readonly string[] {
+  if (environment["ACR_BROKER_SCOPE"] || environment["ACR_BROKER_GRANT"]) return [];
+  const silent = registries.filter((name) => !Object.hasOwn(set, name));
   for (const name of silent) {
     tell(
       `nothing says what to ask of registry ${name}: set ACR_BROKER_SCOPE, or give --registry ${name} --scope SCOPE\n`,
     );
   }
-  const isFound = tellWhetherFound(terminal);
-  return missing.length === 0 && silent.length === 0 && isFound ? EXIT.ok : EXIT.no;
+  return silent;
 }
 
 function tellWhetherFound(terminal: Terminal): boolean {

@@ -21,13 +21,16 @@ export interface Served {
 }
 
 const NAME = "docker-credential-acr-broker";
+const USAGE = `Usage: ${NAME} <store|get|erase|list|version>`;
+const MORE =
+  "Docker, podman and skopeo run it; acr-broker configure-docker has them do so. echo HOST | … get shows what they would get.";
 const MISSING_SERVER = "no credentials server URL";
 /** To the letter: docker then goes on without a login. Only of hosts that are not ours. */
 const NOT_FOUND = "credentials not found in native keychain";
 
 /** Never throws but for a defect. */
 export async function serve(args: readonly string[], version: string, outside: HelperOutside): Promise<Served> {
-  if (args.length !== 1) return no(`Usage: ${NAME} <store|get|erase|list|version>`);
+  if (args.length !== 1) return no(USAGE);
   const [action = ""] = args;
   switch (action) {
     case "get":
@@ -40,7 +43,12 @@ export async function serve(args: readonly string[], version: string, outside: H
       const folder = keptFolder(outside);
       return yes(`${JSON.stringify(folder === undefined ? {} : usernames(folder, outside))}\n`);
     }
+    case "--help":
+    case "-h":
+      return yes(`${USAGE}\n${MORE}\n`);
     case "version":
+    case "--version":
+    case "-v":
       return yes(`${NAME} (acr-token-broker) ${version}\n`);
     default:
       return no(`Unknown credential action \`${action}\``);

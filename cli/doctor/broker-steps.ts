@@ -157,6 +157,8 @@ const REACH: Readonly<Record<string, string>> = {
   ENOTFOUND: "is the host in the url written right, and can this machine resolve it?",
   EAI_AGAIN: "this machine cannot resolve names now; look at its DNS",
   ECONNREFUSED: "nothing listens there; is the port right?",
+  ERR_SSL_WRONG_VERSION_NUMBER:
+    "what answers there speaks no TLS; is the port right, or is it http:// on this machine?",
   CERT_HAS_EXPIRED: "the broker's certificate has expired, or this machine's clock is wrong",
   ERR_TLS_CERT_ALTNAME_INVALID: "the certificate is another host's; use the name that it was made for",
   DEPTH_ZERO_SELF_SIGNED_CERT: CERTIFICATE,

@@ -166,16 +166,22 @@ export class AcrBroker {
 
 function readUrl(given: string | URL): URL {
   const text = String(given);
-  if (!URL.canParse(text))
-    throw new OptionsError(`url is ${JSON.stringify(text)}; it must be one, as https://acr-broker.example.com`);
+  const full = "write it in full, as https://acr-broker.example.com";
+  if (!URL.canParse(text)) throw new OptionsError(`url is ${JSON.stringify(text)}; ${full}`);
   const url = new URL(text);
+  // Of `acr-broker.example.com:443` the host is the scheme. Of `user:password@…` nothing must be shown.
+  if (!/^https?:$/.test(url.protocol)) throw new OptionsError(`url does not begin with https://; ${full}`);
   if (url.username !== "" || url.password !== "")
     throw new OptionsError("url has a user name or a password in it; leave them out");
   if (!isPrivate(url))
-    throw new OptionsError(`url begins with ${url.protocol}//; credentials go over https only, but on this machine`);
+    throw new OptionsError(
+      "url begins with http://; write https://: credentials go over https only, but to this machine",
+    );
   // What stands behind it is signed as it is written, so nothing that could be encoded two ways.
   if (url.search !== "" || url.hash !== "" || !/^[A-Za-z0-9._~/-]*$/.test(url.pathname)) {
     throw new OptionsError("url must be the broker's address alone, without a query or a fragment");
   }
+  const [route] = /\/(?:v1\/[a-z]+|oauth2\/token)\/?$/.exec(url.pathname) ?? [];
+  if (route !== undefined) throw new OptionsError(`url must be the broker's address alone; leave out ${route}`);
   return url;
 }

@@ -284,7 +284,7 @@ test("a broker that writes commands into its words gives the runner none", async
 });
 
 test.each([
-  ["no url", { url: "" }, /^::error::invalid_options: url is ""; it must be one/],
+  ["no url", { url: "" }, /^::error::invalid_options: url is ""; write it in full/],
   ["neither scope nor grant", { scope: "" }, /^::error::invalid_options: /],
   ["a ttl in words", { ttl: "15m" }, /^::error::ttl is "15m"; it must be a number of seconds$/],
   ["a logout that is neither", { logout: "no" }, /^::error::logout is "no"; it must be true or false$/],

@@ -20,6 +20,23 @@ test("every command is in the help, and has help of its own", () => {
   }
 });
 
+test("the beginning of a command's name is enough for its help", () => {
+  const { out } = acrBroker(["key", "new", "--help"]);
+  for (const args of [
+    ["key", "--help"],
+    ["key", "-h"],
+    ["help", "key"],
+  ]) {
+    expect(acrBroker(args)).toEqual({ code: 0, out, told: "" });
+  }
+});
+
+test("the version, as people ask for it", () => {
+  const { out } = acrBroker(["version"]);
+  expect(out).toMatch(/^acr-broker \d+\.\d+\.\d+\n$/);
+  for (const option of ["--version", "-v", "-V"]) expect(acrBroker([option])).toEqual({ code: 0, out, told: "" });
+});
+
 test("without a command, the help is a message, and the exit code says that nothing was answered", () => {
   expect(acrBroker([])).toMatchObject({ code: 2, out: "", told: expect.stringContaining("usage: acr-broker") });
 });
@@ -32,6 +49,8 @@ test.each([
   [["chekc"], 'there is no command "chekc"; did you mean check?'],
   [["frobnicate"], `there is ${Object.keys(COMMANDS).join(", ")}`],
   [["key"], "key what? there is key new"],
+  [["--url", "https://acr-broker.example.com", "token"], "options stand behind a command: acr-broker COMMAND --url"],
+  [["--versoin"], "did you mean --version?"],
   [["check", "--jsno"], "check has no option --jsno; did you mean --json?"],
   [["check", "--frobnicate"], "see acr-broker check --help"],
   [["check", "--json=yes"], "--json takes no value"],

@@ -68,6 +68,16 @@ test("without a registry all of the broker's hosts are set; what was set of anot
   expect(read(settings).registries).toEqual({ prod: { scope: [SCOPE] }, lost: { grant: "lost" } });
 });
 
+test("a registry of which nothing says what to ask is told of at once, not with the first pull", async () => {
+  const silent =
+    "nothing says what to ask of registry prod: set ACR_BROKER_SCOPE, or give --registry prod --scope SCOPE\n";
+  const { code, told } = await configure(["--registry", "prod"]);
+  expect([code, told]).toEqual([0, expect.stringContaining(silent)]);
+  expect((await configure(["--registry", "prod"], { ACR_BROKER_SCOPE: SCOPE })).told).not.toContain("nothing says");
+  expect((await configure(WISH)).told).not.toContain("nothing says");
+  expect((await configure(["--registry", "prod"])).told).not.toContain("nothing says");
+});
+
 test("--host sets only that one, of the broker's", async () => {
   await configure(["--host", VPC_HOST]);
   expect(read(config).credHelpers).toEqual({ [VPC_HOST]: "acr-broker" });

@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import { factsOf, registriesAt } from "../../cli/registries.ts";
 
 const BASE = new URL("https://acr-broker.example.com");
-const facts = (registries: unknown) => factsOf({ audience: BASE.origin, registries } as { audience: string }, BASE);
+const facts = (registries: unknown) =>
+  factsOf(Object.assign({ audience: BASE.origin, sts_host: "sts.example.com" }, { registries }), BASE);
 
 test("hosts are as docker writes them: lower case, and without the port that https has anyway", () => {
   const found = facts({ prod: { endpoints: ["A-Registry.cn-hangzhou.cr.aliyuncs.com:443", "127.0.0.1:5000"] } });

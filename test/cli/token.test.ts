@@ -114,7 +114,9 @@ describe("what ends without a credential", () => {
       "1",
     ]);
     expect(code).toBe(2);
-    expect(told).toBe("acr-broker: network_error: the broker at 127.0.0.1:2 could not be reached (ECONNREFUSED)\n");
+    expect(told).toBe(
+      "acr-broker: network_error: the broker at 127.0.0.1:2 could not be reached (ECONNREFUSED); acr-broker doctor says more\n",
+    );
   });
 
   test.each<[string[], Record<string, string>, string]>([

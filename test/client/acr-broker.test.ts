@@ -131,6 +131,9 @@ describe("what cannot be meant is refused before anything is sent", () => {
     ["plain http over a network", "http://acr-broker.example.com"],
     ["http to a name that only looks like this machine", "http://127.0.0.1.example.com"],
     ["another scheme", "ftp://acr-broker.example.com"],
+    ["a host with a port and no scheme", "acr-broker.example.com:443"],
+    ["a password and no scheme", "user:secret-of-the-url@acr-broker.example.com"],
+    ["a route of the broker's", "https://acr-broker.example.com/v1/token"],
     ["a password in it", "https://user:secret-of-the-url@acr-broker.example.com"],
     ["a query", "https://acr-broker.example.com/?a=b"],
     ["a path that could be signed in two ways", "https://acr-broker.example.com/a%20b"],
@@ -138,6 +141,16 @@ describe("what cannot be meant is refused before anything is sent", () => {
     expect(() => new AcrBroker({ url, identity: "a-token" })).toThrow(
       expect.objectContaining({ code: "invalid_options", message: expect.not.stringContaining("secret-of-the-url") }),
     );
+  });
+
+  test.each([
+    ["acr-broker.example.com", "write it in full, as https://"],
+    ["localhost:9000", "write it in full, as https://"],
+    ["http://acr-broker.example.com", "write https://"],
+    ["https://acr-broker.example.com/v1/token", "leave out /v1/token"],
+    ["https://acr-broker.example.com/base/oauth2/token/", "leave out /oauth2/token/"],
+  ])("the message says what to write instead of %s", (url, says) => {
+    expect(() => new AcrBroker({ url, identity: "a-token" })).toThrow(says);
   });
 
   test.each([

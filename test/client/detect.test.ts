@@ -109,6 +109,21 @@ describe("the machine's role", () => {
     });
   });
 
+  test("a machine without a role is told of the token that was forgotten, first", async () => {
+    const outside = machine({}, {}, async () => new Response("", { status: 404 }));
+    const source = await detectIdentity(outside);
+    await expect(source.token(context(outside))).rejects.toMatchObject({
+      code: "no_identity",
+      message: expect.stringMatching(/set ACR_BROKER_TOKEN .*the metadata service gave no keys \(status 404\)/),
+    });
+  });
+
+  test("a metadata service that is busy is a passing trouble, and not a missing identity", async () => {
+    const outside = machine({}, {}, async () => new Response("", { status: 503 }));
+    const source = await detectIdentity(outside);
+    await expect(source.token(context(outside))).rejects.toMatchObject({ code: "identity_failed", retryable: true });
+  });
+
   test("is asked for at the metadata service's own address, by its name where that is set", async () => {
     const asked: string[] = [];
     const outside = machine({ ALIBABA_CLOUD_ECS_METADATA: "ci-builder" }, {}, async (url, init) => {

@@ -24,6 +24,8 @@ const CI_ADVICE: readonly (readonly [variable: string, advice: string])[] = [
   ["CIRCLECI", "on CircleCI, give the job a context: without one it has no CIRCLE_OIDC_TOKEN_V2"],
 ];
 
+const ADVICE = "set ACR_BROKER_TOKEN or ACR_BROKER_TOKEN_FILE, or pass identity in a program";
+
 /**
  * The first that is there. The machine's own RAM role is the last, and never for a job of a CI: that would give every job on a
  * runner what the runner may.
@@ -46,7 +48,7 @@ export async function detectIdentity(outside: Outside = host()): Promise<Identit
   const ci = CI_ADVICE.find(([variable]) => has(variable));
   if (ci !== undefined) throw nothing(`${ci[1]}; or set ACR_BROKER_TOKEN`);
   if (outside.environment("ALIBABA_CLOUD_ECS_METADATA_DISABLED")?.toLowerCase() === "true") {
-    throw nothing("set ACR_BROKER_TOKEN or ACR_BROKER_TOKEN_FILE, or pass identity");
+    throw nothing(ADVICE);
   }
   return machineRole(outside.environment("ALIBABA_CLOUD_ECS_METADATA"));
 }
@@ -60,10 +62,10 @@ function machineRole(role: string | undefined): IdentitySource {
       try {
         return await keys(context);
       } catch (error) {
-        if (!(error instanceof ConnectionError)) throw error;
-        throw nothing(
-          "set ACR_BROKER_TOKEN or ACR_BROKER_TOKEN_FILE, or pass identity; this is no ECS instance either",
-        );
+        if (error instanceof ConnectionError) throw nothing(`${ADVICE}; this is no ECS instance either`);
+        // Whoever forgot a token must not have to wonder about a metadata service.
+        if (error instanceof IdentityError && !error.retryable) throw nothing(`${ADVICE}; ${error.message}`);
+        throw error;
       }
     },
   });

@@ -39,13 +39,16 @@ export async function tokenFrom(source: IdentitySource, context: IdentityContext
   const token = typeof given === "string" ? given.trim() : "";
   // What jq, and a template that found nothing, write for what is not there.
   if (token === "" || /^(?:null|undefined|none)$/i.test(token)) {
-    throw new IdentityError("no_identity", `${source.name} gave no token`);
+    throw new IdentityError(
+      "no_identity",
+      `${source.name} gave no token: it was ${token === "" ? "empty" : `the word ${token}`}`,
+    );
   }
   // Anything else would end the header's line, or be quoted by fetch in an error.
   if (!/^[\x21-\x7e]+$/.test(token)) {
     throw new IdentityError(
       "identity_failed",
-      `what ${source.name} gave is no token: it has spaces or other characters in it that a token never has`,
+      `what ${source.name} gave is no token: ${/^bearer\s/i.test(token) ? "leave out the word Bearer before it" : "it has spaces or other characters in it that a token never has"}`,
     );
   }
   return token;

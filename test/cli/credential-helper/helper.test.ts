@@ -227,6 +227,19 @@ describe("what is kept", () => {
     expect(await asks(() => get(HOST, more))).toBe(1);
   });
 
+  test("asked for help or its version as other programs are, it answers", async () => {
+    const ask = (arg: string) => credentialHelper([arg], { environment });
+    const version = await ask("version");
+    for (const arg of ["--version", "-v"]) expect(await ask(arg)).toEqual(version);
+    for (const arg of ["--help", "-h"]) {
+      const { code, out, told } = await ask(arg);
+      expect({ code, told }).toEqual({ code: 0, told: "" });
+      expect(out).toMatch(
+        /^Usage: docker-credential-acr-broker <store\|get\|erase\|list\|version>\n.*configure-docker/,
+      );
+    }
+  });
+
   test("erase forgets it, and says nothing", async () => {
     await get(HOST);
     expect(await credentialHelper(["erase"], { environment, input: `https://${HOST}` })).toEqual({
