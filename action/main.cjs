@@ -923,9 +923,10 @@ var AcrBroker = class {
   #failedRefreshes = /* @__PURE__ */ new Map();
   #identity;
   /** @throws OptionsError */
-  constructor(options) {
+  constructor(options = {}) {
     const { identity, audience, functionCompute, deadlineSeconds = DEADLINE_SECONDS, outside } = options;
-    this.#base = readUrl(options.url);
+    this.#outside = { ...host(), ...outside };
+    this.#base = readUrl(options.url ?? this.#outside.environment("ACR_BROKER_URL"));
     this.url = this.#base.href;
     if (!(deadlineSeconds > 0 && deadlineSeconds <= 3600)) {
       throw new OptionsError("deadlineSeconds must be more than 0 and at most 3600");
@@ -937,7 +938,6 @@ var AcrBroker = class {
     this.#deadlineMs = deadlineSeconds * 1e3;
     this.#audience = audience;
     this.#identity = identity === void 0 ? void 0 : identitySource(identity);
-    this.#outside = { ...host(), ...outside };
     this.#clock = clock(this.#outside);
     this.#api = brokerApi(this.#base, functionCompute, this.#clock, this.#outside);
   }
@@ -1023,6 +1023,7 @@ var AcrBroker = class {
   }
 };
 function readUrl(given) {
+  if (given === void 0) throw new OptionsError("which broker? pass url, or set ACR_BROKER_URL");
   const text = String(given);
   const full = "write it in full, as https://acr-broker.example.com";
   if (!URL.canParse(text)) throw new OptionsError(`url is ${JSON.stringify(text)}; ${full}`);

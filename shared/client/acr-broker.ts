@@ -21,8 +21,8 @@ import { type CredentialsRequest, readRequest, refuseUnknown, type Wanted } from
 import { singleFlight } from "./single-flight.ts";
 
 export interface AcrBrokerOptions {
-  /** The broker's address: https, or http on this machine. */
-  readonly url: string | URL;
+  /** The broker's address: https, or http on this machine. Left out: what ACR_BROKER_URL says. */
+  readonly url?: string | URL;
   /** Left out: what `detectIdentity` finds when it is first needed. */
   readonly identity?: Identity;
   /** What tokens must be for. Left out: what the broker names, if that is its own address. */
@@ -58,9 +58,10 @@ export class AcrBroker {
   #identity: IdentitySource | undefined;
 
   /** @throws OptionsError */
-  constructor(options: AcrBrokerOptions) {
+  constructor(options: AcrBrokerOptions = {}) {
     const { identity, audience, functionCompute, deadlineSeconds = DEADLINE_SECONDS, outside } = options;
-    this.#base = readUrl(options.url);
+    this.#outside = { ...host(), ...outside };
+    this.#base = readUrl(options.url ?? this.#outside.environment("ACR_BROKER_URL"));
     this.url = this.#base.href;
     if (!(deadlineSeconds > 0 && deadlineSeconds <= 3600)) {
       throw new OptionsError("deadlineSeconds must be more than 0 and at most 3600");
@@ -73,7 +74,6 @@ export class AcrBroker {
     this.#deadlineMs = deadlineSeconds * 1000;
     this.#audience = audience;
     this.#identity = identity === undefined ? undefined : identitySource(identity);
-    this.#outside = { ...host(), ...outside };
     this.#clock = clock(this.#outside);
     this.#api = brokerApi(this.#base, functionCompute, this.#clock, this.#outside);
   }
@@ -164,7 +164,8 @@ export class AcrBroker {
   }
 }
 
-function readUrl(given: string | URL): URL {
+function readUrl(given: string | URL | undefined): URL {
+  if (given === undefined) throw new OptionsError("which broker? pass url, or set ACR_BROKER_URL");
   const text = String(given);
   const full = "write it in full, as https://acr-broker.example.com";
   if (!URL.canParse(text)) throw new OptionsError(`url is ${JSON.stringify(text)}; ${full}`);

@@ -1,7 +1,7 @@
 /** docs/clients/docker.md does what it says: its lines run as they stand, but for where they install. Needs `npm run build`. */
 
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, symlinkSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, expect, test } from "vitest";
@@ -9,7 +9,7 @@ import { AUDIENCE } from "../broker/harness.ts";
 import { blocksOf } from "../markdown.ts";
 import { stub } from "../stub.ts";
 import { caller, HOSTS } from "./broker.ts";
-import { ACR_BROKER, ROOT } from "./run.ts";
+import { ROOT } from "./run.ts";
 
 const page = readFileSync(join(ROOT, "docs/clients/docker.md"), "utf8");
 const lines = blocksOf(page)
@@ -22,7 +22,6 @@ let environment: Record<string, string>;
 beforeAll(async () => {
   home = mkdtempSync(join(c.it.home, "doc-"));
   mkdirSync(join(home, "bin"));
-  symlinkSync(ACR_BROKER, join(home, "bin/acr-broker"));
   // Docker asks as its library does: test/e2e has the real one. It fails where it gets no login.
   stub(
     join(home, "bin"),

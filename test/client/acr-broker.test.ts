@@ -143,6 +143,16 @@ describe("what cannot be meant is refused before anything is sent", () => {
     );
   });
 
+  test("without a url that of ACR_BROKER_URL counts, and without either it says so", () => {
+    const outside = (url?: string) => ({
+      environment: (name: string) => (name === "ACR_BROKER_URL" ? url : undefined),
+    });
+    const there = outside("https://there.example.com");
+    expect(new AcrBroker({ outside: there }).url).toBe("https://there.example.com/");
+    expect(new AcrBroker({ url: "https://here.example.com", outside: there }).url).toBe("https://here.example.com/");
+    expect(() => new AcrBroker({ outside: outside() })).toThrow("which broker? pass url, or set ACR_BROKER_URL");
+  });
+
   test.each([
     ["acr-broker.example.com", "write it in full, as https://"],
     ["localhost:9000", "write it in full, as https://"],

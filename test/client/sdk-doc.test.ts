@@ -56,6 +56,13 @@ describe("the examples", () => {
     expect(printed).toMatch(/^cr_temp_user at acme-registry\.cn-hangzhou\.cr\.aliyuncs\.com until \d{4}-.*Z\n$/);
   });
 
+  test("the line that shows whether it works", async () => {
+    const [, line = ""] = /^```sh run\n(.*?)^```/ms.exec(page) ?? [];
+    const env = { PATH: process.env["PATH"], ACR_BROKER_TOKEN: await h.mint() };
+    const { stdout } = await run("bash", ["-euc", line.replaceAll(AUDIENCE, h.url)], { cwd: folder, env });
+    expect(stdout).toMatch(/^Credentials \{\n {2}username: 'cr_temp_user',/);
+  });
+
   test("a function that fetches a token for the broker's audience", async () => {
     expect(await follow(examples[1] as string, {})).toBe("[ 'repository:web/*:pull,push' ]\n");
   });

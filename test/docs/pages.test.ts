@@ -33,6 +33,11 @@ function anchorsOf(text: string): Set<string> {
 }
 
 describe.each([...all])("%s", (file, text) => {
+  test("has nothing to copy that would fetch a stranger's package: npx only with --no-install", () => {
+    const lines = blocksOf(text).flatMap((block) => block.text.split("\n"));
+    expect(lines.filter((line) => /\bnpx (?:acr-|docker-credential-)/.test(line))).toEqual([]);
+  });
+
   test("has no link that leads nowhere", () => {
     const dead = [...prose(text).matchAll(/\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)/g)].filter(
       ([, path = "", anchor]) => {

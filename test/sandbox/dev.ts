@@ -1,7 +1,7 @@
-/** `npm run dev`: broker, sandbox cloud and issuer on their own ports until interrupted, and curl lines that work when pasted. */
+/** `npm run dev`: broker, sandbox cloud and issuer on their own ports until interrupted, and lines that work when pasted (lines.ts). */
 
 import { once } from "node:events";
-import { jobClaims } from "./broker-process.ts";
+import { linesToPaste } from "./lines.ts";
 import { startStack } from "./stack.ts";
 
 const stack = await startStack({ broker: 9000, cloud: 9100, issuer: 9200 }, console.log).catch((error: Error) => {
@@ -11,30 +11,11 @@ const stack = await startStack({ broker: 9000, cloud: 9100, issuer: 9200 }, cons
 });
 const { broker, cloudUrl, issuerUrl, registryHost } = stack;
 
-/** Mints a token and asks for credentials with it; `cut` takes the token out of {"token":"…"}. */
-function curl(branch: string, ...fields: string[]): string {
-  const token = `$(curl -sS ${issuerUrl}/mint -d '${JSON.stringify(jobClaims(branch))}' | cut -d'"' -f4)`;
-  return [
-    `curl -sS ${broker.url}/v1/token -H "Authorization: Bearer ${token}"`,
-    ...fields.map((field) => (field.startsWith("-") ? field : `-d ${field}`)),
-  ].join(" ");
-}
-
-const scope = "scope=repository:web/app:pull,push";
 console.log(`broker         ${broker.url}
 sandbox cloud  ${cloudUrl} (STS, ACR, and a registry at ${registryHost})
 issuer         ${issuerUrl}
 
-Credentials for a job on the main branch:
-  ${curl("main", scope)}
-
-The same, into docker (a refusal is shown, not sent to docker):
-  if password=$(${curl("main", scope, "format=password", "--fail-with-body")}); then printf %s "$password" | docker login -u cr_temp_user --password-stdin ${registryHost}; else echo "$password"; fi
-  (docker tries https first, and says so; afterwards: docker logout ${registryHost})
-
-Refused, with the condition that failed:
-  ${curl("evil", scope)}
-
+${linesToPaste(stack)}
 Ctrl-C ends all three. What the broker logs:`);
 
 const why = await Promise.race([
