@@ -33,7 +33,7 @@ function optionsOf({ options }: Command): Word[] {
     name: `--${name}`,
     help,
     takesValue: type === "string",
-    isFile: value === "FILE",
+    isFile: value === "FILE" || value === "FOLDER",
     choices,
   }));
   return [...all, { name: "--help", help: "what it does", takesValue: false, isFile: false, choices: [] }];

@@ -10,6 +10,7 @@ import { readPolicy } from "../policy-cache.ts";
 import { CONFIG_OPTION, policyFile } from "../policy-file.ts";
 import { compare, type RoleFinding } from "../ram/compare.ts";
 import { type Documents, documentsOf, ROLE_SESSION_SECONDS } from "../ram/documents.ts";
+import { writeFiles } from "../ram/files.ts";
 import { type Given, givenBy } from "../ram/given.ts";
 import { type Needs, needsOf } from "../ram/needs.ts";
 import { terraformOf } from "../ram/terraform.ts";
@@ -19,7 +20,7 @@ const FORMATS = ["text", "json", "terraform"] as const;
 type Format = (typeof FORMATS)[number];
 
 export const ram = command({
-  usage: "[--format text|json|terraform] | --check FILE...",
+  usage: "[--format text|json|terraform | --out FOLDER] | --check FILE...",
   description: `
 Prints the RAM roles that this policy needs, each with its trust policy and its permissions: the function's role,
 which may take exactly the roles of the grants, and those roles, which may do what their grants give together.
@@ -40,11 +41,13 @@ usage, or a file that cannot be used).`,
       value: "ARN",
       help: "the function's role; default acr-token-broker, in the account of the first registry",
     },
+    out: { type: "string", value: "FOLDER", help: "write each document into a file there, over what has its name" },
     check: { type: "boolean", help: "compare the FILEs with what is needed" },
   },
   mostPositionals: Number.POSITIVE_INFINITY,
   examples: [
     "acr-broker ram",
+    "acr-broker ram --out policies && acr-broker ram --check policies/*.json",
     "acr-broker ram --format terraform > ram.tf",
     "acr-broker ram --check function-trust.json function-policy.json acr-web-trust.json acr-web-policy.json",
   ],
@@ -55,6 +58,9 @@ usage, or a file that cannot be used).`,
     if (options.check === true && format === "terraform") {
       throw new UsageError("--check has no format terraform; take text or json");
     }
+    if (options.out !== undefined && (options.check === true || format !== "text")) {
+      throw new UsageError("--out writes the documents as they are; leave out --format, --json and --check");
+    }
     const file = policyFile(options.config, terminal);
     const config = await readPolicy(file, terminal);
     const functionRole = functionRoleOf(options["function-role"], config);
@@ -63,6 +69,10 @@ usage, or a file that cannot be used).`,
     if (options.check === true) return checked(answer, files, format, terminal);
     for (const { grant, message } of needs.warnings) {
       terminal.tell(`${file}:${grant.line}: warning: grants.${grant.name}: ${message}\n`);
+    }
+    if (options.out !== undefined) {
+      for (const path of writeFiles(options.out, answer.documents)) terminal.tell(`wrote ${path}\n`);
+      return EXIT.ok;
     }
     terminal.out(printed(answer, format));
     return EXIT.ok;

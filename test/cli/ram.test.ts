@@ -1,5 +1,7 @@
 /** `acr-broker ram` as its users meet it: forms, warnings, exit codes, and what it does not take. */
 
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { inFolder } from "./ram/folder.ts";
 import { CASES } from "./ram/policies.ts";
@@ -37,6 +39,40 @@ describe("text", () => {
       /# acs:ram::1234567890123456:role\/acr-web: what web-main \(broker\.yaml:45\), web-branches \(broker\.yaml:\d+\) give\n/,
     );
     expect(out).toContain("a MaxSessionDuration of 3600 is enough for 1800 s");
+  });
+});
+
+describe("files", () => {
+  const text = readFileSync(join(ROOT, "broker.yaml"), "utf8");
+
+  test("each document is written under its name, and --check finds them to be what is needed", async () => {
+    await inFolder({ "broker.yaml": text }, (cwd) => {
+      const { code, out, told } = acrBroker(["ram", "--out", "policies"], { cwd });
+      expect({ code, out }).toEqual({ code: 0, out: "" });
+      const files = readdirSync(join(cwd, "policies")).map((name) => `policies/${name}`);
+      expect(told.match(/^wrote .*$/gm)?.sort()).toEqual(files.map((file) => `wrote ${file}`).sort());
+      expect(files).toContain("policies/acr-web-trust.json");
+      const checked = acrBroker(["ram", "--check", ...files], { cwd });
+      expect(checked).toEqual({ code: 0, told: "", out: "the files give what broker.yaml needs, and no more\n" });
+    });
+  });
+
+  test("what has their names is written over, and nothing else is touched", async () => {
+    await inFolder({ "broker.yaml": text, "acr-web-trust.json": "old", "mine.json": "mine" }, (cwd) => {
+      expect(acrBroker(["ram", "--out", "."], { cwd }).code).toBe(0);
+      expect(JSON.parse(readFileSync(join(cwd, "acr-web-trust.json"), "utf8"))).toMatchObject({ Version: "1" });
+      expect(readFileSync(join(cwd, "mine.json"), "utf8")).toBe("mine");
+    });
+  });
+
+  test.each([
+    [["--out", "broker.yaml"], "nothing can be written into broker.yaml (ENOTDIR)"],
+    [["--out", "missing/policies"], "nothing can be written into missing/policies (ENOENT)"],
+    [["--out", "x", "--json"], "leave out --format, --json and --check"],
+    [["--out", "x", "--check", "broker.yaml"], "leave out --format, --json and --check"],
+  ])("%j is refused with what to change", async (args, says) => {
+    const { code, told } = await ram(args, text);
+    expect([code, told]).toEqual([2, expect.stringContaining(says)]);
   });
 });
 
