@@ -40,6 +40,13 @@ export function parseScope(text: string): ScopeResult {
   if (text === "pull" || text === "push") {
     return { problem: `${shown} is the end of a scope that was cut at its comma; write the whole scope in quotes` };
   }
+  if (text.includes(",repository:")) {
+    return { problem: `${shown} is several scopes; write spaces between them, and commas between actions only` };
+  }
+  const [, , tag = "", last = ""] = parts;
+  if (parts.length === 4 && isAction(last.split(",")[0]) && !isAction(tag) && /^\w[\w.-]*$/.test(tag)) {
+    return { problem: `${shown} names the tag ${quote(tag)}; leave it out: a scope is for all of a repository` };
+  }
   if (parts.length !== 3) {
     return { problem: `${shown} is not a scope; write repository:<namespace>/<repository>:<pull|push|pull,push>` };
   }
@@ -48,8 +55,10 @@ export function parseScope(text: string): ScopeResult {
     return { problem: `${shown} begins with ${quote(type)}; only "repository:" scopes exist here` };
   }
   const levels = name.split("/");
-  if (levels.length === 3 && levels[0]?.startsWith("cri-")) {
-    return { problem: `${shown} names the instance; leave it out: repository:${levels[1]}/${levels[2]}:${actionList}` };
+  const [first = ""] = levels;
+  if (levels.length === 3 && (first.startsWith("cri-") || HOST.test(first))) {
+    const what = first.startsWith("cri-") ? "instance" : "registry's host";
+    return { problem: `${shown} names the ${what}; leave it out: repository:${levels[1]}/${levels[2]}:${actionList}` };
   }
   if (levels.length !== 2) {
     return {
@@ -72,12 +81,19 @@ export function parseScope(text: string): ScopeResult {
   }
   const actions = actionList.split(",");
   for (const [index, action] of actions.entries()) {
-    if (!(ACTIONS as readonly string[]).includes(action)) {
+    if (!isAction(action)) {
       return { problem: `${shown} asks for ${quote(action)}; the actions are pull, push and pull,push` };
     }
     if (actions.indexOf(action) !== index) return { problem: `${shown} names ${action} twice` };
   }
   return { scope: { namespace, repository, actions: ACTIONS.filter((action) => actions.includes(action)) } };
+}
+
+/** What stands in front of an image's name, and is copied with it: `acme-registry.cn-hangzhou.cr.aliyuncs.com`. */
+const HOST = /^[a-z0-9-]+(?:\.[a-z0-9-]+){2,}$/i;
+
+function isAction(text: string | undefined): boolean {
+  return (ACTIONS as readonly (string | undefined)[]).includes(text);
 }
 
 /** The canonical text of a scope. */

@@ -35,6 +35,12 @@ describe("parsing", () => {
     ["", "is not a scope"],
     ["repository:web/app", "is not a scope"],
     ["repository:web/app:pull:push", "is not a scope"],
+    ["repository:web/app:pull,repository:base/alpine:pull", "write spaces between them"],
+    ["repository:web/app:1.0:pull,push", 'names the tag "1.0"; leave it out'],
+    [
+      "repository:r.cn-hangzhou.cr.aliyuncs.com/web/app:pull",
+      "the registry's host; leave it out: repository:web/app:pull",
+    ],
     ["registry:catalog:*", 'only "repository:"'],
     ["repository(plugin):web/app:pull", 'only "repository:"'],
     ["repository:web:pull", "exactly two levels"],
