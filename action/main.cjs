@@ -778,7 +778,10 @@ function machineRole(role) {
         return await keys(context);
       } catch (error) {
         if (error instanceof ConnectionError) throw nothing(`${ADVICE}; this is no ECS instance either`);
-        if (error instanceof IdentityError && !error.retryable) throw nothing(`${ADVICE}; ${error.message}`);
+        if (error instanceof IdentityError && !error.retryable && role === void 0) {
+          const status = error.status === void 0 ? "" : ` (status ${error.status})`;
+          throw nothing(`${ADVICE}; the metadata service has no RAM role for this machine either${status}`);
+        }
         throw error;
       }
     }

@@ -114,8 +114,16 @@ describe("the machine's role", () => {
     const source = await detectIdentity(outside);
     await expect(source.token(context(outside))).rejects.toMatchObject({
       code: "no_identity",
-      message: expect.stringMatching(/set ACR_BROKER_TOKEN .*the metadata service gave no keys \(status 404\)/),
+      message: expect.stringMatching(
+        /set ACR_BROKER_TOKEN .*the metadata service has no RAM role for this machine either \(status 404\)$/,
+      ),
     });
+  });
+
+  test("a role that is named and not there is what is told of", async () => {
+    const outside = machine({ ALIBABA_CLOUD_ECS_METADATA: "typo" }, {}, async () => new Response("", { status: 404 }));
+    const source = await detectIdentity(outside);
+    await expect(source.token(context(outside))).rejects.toMatchObject({ code: "identity_failed", status: 404 });
   });
 
   test("a metadata service that is busy is a passing trouble, and not a missing identity", async () => {

@@ -64,7 +64,10 @@ function machineRole(role: string | undefined): IdentitySource {
       } catch (error) {
         if (error instanceof ConnectionError) throw nothing(`${ADVICE}; this is no ECS instance either`);
         // Whoever forgot a token must not have to wonder about a metadata service.
-        if (error instanceof IdentityError && !error.retryable) throw nothing(`${ADVICE}; ${error.message}`);
+        if (error instanceof IdentityError && !error.retryable && role === undefined) {
+          const status = error.status === undefined ? "" : ` (status ${error.status})`;
+          throw nothing(`${ADVICE}; the metadata service has no RAM role for this machine either${status}`);
+        }
         throw error;
       }
     },
