@@ -16,14 +16,17 @@ export interface RoleFinding extends Finding {
 
 export function compare(given: readonly Given[], needs: Needs): RoleFinding[] {
   const functionRole = (given[0] as Given).role;
-  return given.flatMap(({ role, trust, permissions, session }) =>
+  return given.flatMap(({ role, trust, permissions, session, unused }) =>
     [
+      ...unused.map((file): Finding => ({ kind: "note", file, message: UNUSED })),
       ...(trust === undefined ? [] : trustFindings(role, trust, functionRole, needs)),
       ...(permissions === undefined ? [] : permissionFindings(role, permissions, needs)),
       ...(session === undefined ? [] : sessionFindings(role, session)),
     ].map((finding) => ({ role: role.arn, ...finding })),
   );
 }
+
+const UNUSED = "is a version of its policy that is not in force (IsDefaultVersion is false); RAM goes by another";
 
 /** As long as is needed may a stolen key of the function be used for a session, and no longer. */
 function sessionFindings({ needs }: RoleDocuments, { file, seconds }: NonNullable<Given["session"]>): Finding[] {
@@ -105,7 +108,7 @@ function withInstance(resource: string, rights: readonly Right[]): string | unde
 
 /** What docs/deploy.md gives the function where its log stays empty. */
 function isLogging(action: string, { resources }: Statement): boolean {
-  const isStore = (one: string) => /^acs:log:[^*:]+:\d+:project\/[^*/]+\/logstore\/[^*/]+$/.test(one);
+  const isStore = (one: string) => /^acs:log:[^*?:]+:\d+:project\/[^*?/]+\/logstore\/[^*?/]+$/.test(one);
   return same(action, "log:PostLogStoreLogs") && resources.every(isStore);
 }
 

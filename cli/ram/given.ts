@@ -5,6 +5,7 @@
 
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
+import { parseStrictJson } from "../../shared/json.ts";
 import { UsageError } from "../command.ts";
 import type { Documents, RoleDocuments } from "./documents.ts";
 
@@ -35,6 +36,8 @@ export interface Given {
   readonly trust?: readonly Statement[];
   readonly permissions?: readonly Statement[];
   readonly session?: { readonly file: string; readonly seconds: number };
+  /** Files with a version of a policy that is not the one in force. */
+  readonly unused: readonly string[];
 }
 
 const FORM = "write a policy document, or what aliyun ram GetRole or GetPolicy prints";
@@ -53,6 +56,7 @@ export function givenBy(files: readonly string[], { functionRole, roles }: Docum
     const session = own.find(({ seconds }) => seconds !== undefined);
     return {
       role,
+      unused: own.filter(({ isInForce }) => !isInForce).map(({ file }) => file),
       ...(trust === undefined ? {} : { trust }),
       ...(permissions === undefined ? {} : { permissions }),
       ...(session?.seconds === undefined ? {} : { session: { file: session.file, seconds: session.seconds } }),
@@ -66,6 +70,7 @@ interface Read {
   readonly isTrust: boolean;
   readonly statements: readonly Statement[];
   readonly seconds?: number;
+  readonly isInForce: boolean;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -81,9 +86,20 @@ function readOne(file: string, roles: readonly RoleDocuments[]): Read {
   const statements = list.map((one, index) => {
     const statement = record(one);
     if (statement === undefined) throw new UsageError(`${file}: has no list of statements; ${FORM}`);
+    const wrong = wrongIn(statement);
+    if (wrong !== undefined) throw new UsageError(`${file}: statement ${index + 1}: ${wrong}; RAM would not take it`);
     return statementOf(statement, file, index + 1);
   });
+  const [one, ...others] = new Set(statements.map(({ principals }) => principals.length > 0));
+  if (others.length > 0)
+    throw new UsageError(
+      `${file}: some of its statements have a Principal, as trust policies have, and some have none`,
+    );
+  const isTrust = role !== undefined || one === true;
   const seconds = role?.["MaxSessionDuration"];
+  if (seconds !== undefined && typeof seconds !== "number") {
+    throw new UsageError(`${file}: its MaxSessionDuration is no number; ${FORM}`);
+  }
   const policyName = record(content["Policy"])?.["PolicyName"];
   return {
     file,
@@ -91,9 +107,10 @@ function readOne(file: string, roles: readonly RoleDocuments[]): Read {
       role === undefined
         ? byName(file, typeof policyName === "string" ? policyName : "", roles)
         : byArn(file, String(role["Arn"]), roles),
-    isTrust: role !== undefined || statements.some(({ principals }) => principals.length > 0),
+    isTrust,
     statements,
-    ...(typeof seconds === "number" ? { seconds } : {}),
+    isInForce: version?.["IsDefaultVersion"] !== false,
+    ...(seconds === undefined ? {} : { seconds }),
   };
 }
 
@@ -108,13 +125,52 @@ function textOf(file: string): string {
 function parsed(text: string, file: string): Json {
   let content: unknown;
   try {
-    content = JSON.parse(text);
-  } catch {
-    // Below: what it says repeats the text.
+    // A key that stands twice RAM might read the other way.
+    content = parseStrictJson(text);
+  } catch (error) {
+    throw new UsageError(`${file}: ${(error as SyntaxError).message}; ${FORM}`);
   }
   const object = record(content);
   if (object === undefined) throw new UsageError(`${file}: is no JSON object; ${FORM}`);
   return object;
+}
+
+const ELEMENTS = ["Effect", "Action", "NotAction", "Resource", "NotResource", "Principal", "Condition"];
+
+const KINDS = ["RAM", "Service", "Federated"];
+
+/** What is not as RAM has it is not judged: passed over, it would count as nothing, and RAM might see more in it. */
+function wrongIn(statement: Json): string | undefined {
+  const strange = Object.keys(statement).find((key) => !ELEMENTS.includes(key));
+  if (strange !== undefined) return `${JSON.stringify(strange)} is no element; there is ${ELEMENTS.join(", ")}`;
+  const { Effect, Condition = {}, Principal } = statement;
+  if (Effect !== "Allow" && Effect !== "Deny") return "Effect is neither Allow nor Deny";
+  if ("Action" in statement === "NotAction" in statement) return "it has Action or NotAction, one of them";
+  if ("Resource" in statement && "NotResource" in statement) return "it has Resource or NotResource, one of them";
+  for (const element of ["Action", "NotAction", "Resource", "NotResource"]) {
+    if (element in statement && !areTexts(statement[element])) return `${element} is no text and no list of texts`;
+  }
+  const named =
+    "Principal" in statement ? Object.entries(record(Principal) ?? { RAM: Principal }) : [["RAM", "nobody"]];
+  if (named.length === 0 || !named.every(([kind, names]) => KINDS.includes(kind as string) && areTexts(names)))
+    return `Principal is no object of texts or lists of texts, by ${KINDS.join(", ")}`;
+  const keys = Object.values(record(Condition) ?? { Condition }).map(record);
+  return keys.every((one) => one !== undefined && Object.keys(one).length > 0 && Object.values(one).every(areValues))
+    ? undefined
+    : "Condition is no object of objects of texts";
+}
+
+/** None of them with what moves a terminal's cursor or reverses its text: what is found is quoted. */
+function areTexts(value: unknown): boolean {
+  const all: readonly unknown[] = Array.isArray(value) ? value : [value];
+  const isText = (one: unknown) => typeof one === "string" && /^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$/u.test(one);
+  return all.length > 0 && all.every(isText);
+}
+
+/** Of a Condition also `true` and numbers. */
+function areValues(value: unknown): boolean {
+  const all: readonly unknown[] = Array.isArray(value) ? value : [value];
+  return areTexts(all.map((one) => (typeof one === "boolean" || typeof one === "number" ? String(one) : one)));
 }
 
 function statementOf(statement: Json, file: string, number: number): Statement {
@@ -143,7 +199,7 @@ function byArn(file: string, arn: string, roles: readonly RoleDocuments[]): Role
   if (found !== undefined) return found;
   const known = roles.map((role) => role.arn).join(", ");
   throw new UsageError(
-    `${file}: is about ${arn}, which no grant names and which is not the function's; known are ${known}`,
+    `${file}: is about ${JSON.stringify(arn)}, which no grant names and which is not the function's; known are ${known}`,
   );
 }
 

@@ -35,6 +35,8 @@ export function trustFindings(
   return [
     ...statements.filter(({ effect }) => effect === "Allow").flatMap((one) => widthFindings(one, taker)),
     ...letting.flatMap((one) => conditionFindings(one, externalId)),
+    // Where nothing lets it in they are why, below; where something does, they let it in once more.
+    ...(letting.length > 0 ? refusing : []).map((one) => inStatement("too_wide", one, otherId(one))),
     ...denials,
     ...(letting.length > 0 ? [] : [lacking(grants, `that ${taker.name} may take ${name}${why.join("")}`)]),
   ];
@@ -82,6 +84,10 @@ function isOrHolds(one: Principal, taker: Principal, { account }: RoleDocuments)
 function admits(statement: Statement, externalId: string | undefined): boolean {
   const ids = demandedIds(statement);
   return ids === undefined || (externalId !== undefined && ids.some((id) => takesIn(id, externalId)));
+}
+
+function otherId(statement: Statement): string {
+  return `lets it in with the external id ${demandedIds(statement)?.join(", ")}, which no grant has; take the statement out`;
 }
 
 /** Of which one must be sent; undefined where none is demanded. */

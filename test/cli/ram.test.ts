@@ -227,18 +227,22 @@ describe("--check", () => {
 
   test.each([
     ["which.json", "{}", "which.json: has no list of statements; write a policy document"],
-    ["acr-web-policy.json", "Version: 1", "acr-web-policy.json: is no JSON object; write a policy document"],
+    ["acr-web-policy.json", "Version: 1", "acr-web-policy.json: it is not JSON; write a policy document"],
     ["acr-web-policy.json", "[]", "acr-web-policy.json: is no JSON object"],
     [
       "dev-policy.json",
-      '{"Statement":[{"Effect":"Allow"}]}',
+      '{"Statement":[{"Effect":"Allow","Action":"*"}]}',
       "dev-policy.json: which role is it about? begin its name with the role's: function-policy.json, acr-api-policy.json",
     ],
-    ["acr-website.json", '{"Statement":[{"Effect":"Allow"}]}', "acr-website.json: which role is it about?"],
+    [
+      "acr-website.json",
+      '{"Statement":[{"Effect":"Allow","Action":"*"}]}',
+      "acr-website.json: which role is it about?",
+    ],
     [
       "x.json",
-      '{"Role":{"Arn":"acs:ram::1:role/dev","AssumeRolePolicyDocument":"{\\"Statement\\":[{}]}"}}',
-      "x.json: is about acs:ram::1:role/dev, which no grant names",
+      '{"Role":{"Arn":"acs:ram::1:role/dev","AssumeRolePolicyDocument":"{\\"Statement\\":[]}"}}',
+      'x.json: is about "acs:ram::1:role/dev", which no grant names',
     ],
   ])("2 where %s is %s", async (name, content, says) => {
     const { code, out, told } = await ram(["--check", name], example, { [name]: content });

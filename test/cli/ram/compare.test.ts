@@ -401,3 +401,108 @@ function lineOf(key: string): number {
 function literally(text: string): string {
   return text.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
+
+test("one more statement that lets the function's role in with another external id is too wide", async () => {
+  const { text } = CASES["registries, accounts, roles, a ceiling and a denial"] as { text: string };
+  const all = await said(
+    "acr-partner-trust.json",
+    (statements) =>
+      statements.push({
+        ...(statements[0] as Statement),
+        Condition: { StringEquals: { "sts:ExternalId": "x-1" } },
+      }),
+    text,
+  );
+  expect(all).toEqual(["too_wide lets it in with the external id x-1, which no grant has; take the statement out"]);
+});
+
+test("a log store's name with a wildcard in it is not the function's log alone", async () => {
+  const all = await said("function-policy.json", (statements) =>
+    statements.push({
+      Effect: "Allow",
+      Action: "log:PostLogStoreLogs",
+      Resource: "acs:log:cn-hangzhou:1234567890123456:project/p/logstore/???",
+    }),
+  );
+  expect(all).toEqual([expect.stringMatching(/^too_wide log:PostLogStoreLogs is needed by no grant/)]);
+});
+
+test("a version that is not in force is called that", async () => {
+  const { files } = neededBy(EXAMPLE);
+  const PolicyDocument = JSON.stringify(files["acr-web-policy.json"]);
+  const version = (IsDefaultVersion: boolean) =>
+    foundIn(EXAMPLE, { "acr-web-policy.json": { PolicyVersion: { IsDefaultVersion, PolicyDocument } } });
+  expect(await version(true)).toEqual([]);
+  expect(await version(false)).toEqual([
+    expect.objectContaining({
+      kind: "note",
+      message: expect.stringContaining("is a version of its policy that is not in force"),
+    }),
+  ]);
+});
+
+describe("a file is refused, and not passed over, of which RAM might see more than is seen here:", () => {
+  const whole = (files: ReturnType<typeof neededBy>["files"], name: string) => JSON.stringify(files[name]);
+  test.each<[string, string, (text: string) => string, RegExp]>([
+    [
+      "an element twice",
+      "policy",
+      (text) => text.replace('"Effect":"Allow"', '"Action":"*","Effect":"Allow"'),
+      /the key "Action" stands twice/,
+    ],
+    ["an element in another case", "policy", (text) => text.replace('"Action"', '"action"'), /"action" is no element/],
+    ["an effect in another case", "policy", (text) => text.replace('"Allow"', '"allow"'), /Effect is neither/],
+    [
+      "Action and NotAction",
+      "policy",
+      (text) => text.replace('"Effect"', '"NotAction":"cr:X","Effect"'),
+      /Action or NotAction, one of them/,
+    ],
+    [
+      "Resource and NotResource",
+      "policy",
+      (text) => text.replace('"Effect"', '"NotResource":"*","Effect"'),
+      /Resource or NotResource, one of them/,
+    ],
+    ["no action", "policy", (text) => text.replace('"cr:GetAuthorizationToken"', "[]"), /Action is no text/],
+    ["no resource", "policy", (text) => text.replace('"Resource":"*"', '"Resource":[]'), /Resource is no text/],
+    [
+      "what moves a cursor",
+      "policy",
+      (text) => text.replace('"Resource":"*"', '"Resource":"\\u001b[2A\\nno more"'),
+      /statement 1: Resource is no text and no list of texts/,
+    ],
+    [
+      "a Condition that is none",
+      "policy",
+      (text) => text.replace('"Effect"', '"Condition":{"Bool":{}},"Effect"'),
+      /Condition is no object/,
+    ],
+    [
+      "a Principal in one statement of several",
+      "policy",
+      (text) => text.replace('"Effect"', '"Principal":"*","Effect"'),
+      /some of its statements have a Principal/,
+    ],
+    [
+      "a Principal that is nobody",
+      "trust",
+      (text) => text.replace(/"Principal":\{.*?\}/, '"Principal":{}'),
+      /Principal is no/,
+    ],
+    [
+      "a Principal of no kind",
+      "trust",
+      (text) => text.replace('"RAM":', '"RAM\\u001b[2A":'),
+      /Principal is no object of texts or lists of texts, by RAM, Service, Federated/,
+    ],
+  ])("%s", async (_, kind, change, says) => {
+    const { files, documents } = neededBy(EXAMPLE);
+    const name = `acr-web-${kind}.json`;
+    const changed = change(whole(files, name));
+    expect(changed).not.toBe(whole(files, name));
+    await inFolder({ [name]: changed }, (folder) => {
+      expect(() => givenBy([`${folder}/${name}`], documents)).toThrow(says);
+    });
+  });
+});
