@@ -37,7 +37,7 @@ var OptionsError = class extends AcrBrokerError {
 };
 var LONGEST_MESSAGE = 2e3;
 function printable(message) {
-  return message.slice(0, LONGEST_MESSAGE).replace(new RegExp("\\p{Cc}+", "gu"), " ");
+  return message.slice(0, LONGEST_MESSAGE).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ");
 }
 
 // ../shared/client/attempts.ts
@@ -194,9 +194,10 @@ function jsonObject({ text }) {
 function isPassing(status) {
   return status === 429 || status === 502 || status === 503 || status === 504;
 }
+var LONGEST_WAIT_SECONDS = 31536e3;
 function retryAfterSeconds(headers, now) {
   const text = headers.get("retry-after")?.trim() ?? "";
-  if (/^\d{1,6}$/.test(text)) return Number(text);
+  if (/^\d+$/.test(text)) return Math.min(Number(text), LONGEST_WAIT_SECONDS);
   const time = Date.parse(text);
   return Number.isNaN(time) ? void 0 : Math.max(0, Math.ceil((time - now.getTime()) / 1e3));
 }
@@ -261,9 +262,9 @@ function readSessionKeys(value) {
 // ../shared/client/token-answer.ts
 var TOKEN_ANSWER = {
   username: "text",
-  password: "text",
+  password: "secret",
   registry: "text",
-  endpoints: "texts",
+  endpoints: "hosts",
   scope: "texts",
   grants: "texts",
   issued_at: "time",
@@ -273,7 +274,8 @@ var TOKEN_ANSWER = {
   token_fingerprint: "text",
   request_id: "text"
 };
-var DISCOVERY = { audience: "text", sts_host: "text" };
+var DISCOVERY = { audience: "text", sts_host: "host" };
+var LONGEST_LIFE_SECONDS = 86400;
 function readTokenAnswer(answer, reading) {
   return read(answer, TOKEN_ANSWER, reading);
 }
@@ -297,12 +299,19 @@ function read(answer, fields2, reading) {
 }
 function hasForm(value, form) {
   switch (form) {
-    case "text":
+    case "secret":
       return typeof value === "string" && value !== "";
+    // It goes into files and messages: nothing that would end a line, or move a terminal's cursor.
+    case "text":
+      return typeof value === "string" && /^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$/u.test(value);
     case "texts":
-      return Array.isArray(value) && value.every((one) => typeof one === "string");
+      return Array.isArray(value) && value.every((one) => hasForm(one, "text"));
+    case "host":
+      return typeof value === "string" && /^[A-Za-z0-9.-]{1,253}(?::\d{1,5})?$/.test(value);
+    case "hosts":
+      return Array.isArray(value) && value.length > 0 && value.every((one) => hasForm(one, "host"));
     case "seconds":
-      return Number.isSafeInteger(value) && value >= 0;
+      return Number.isSafeInteger(value) && value >= 0 && value <= LONGEST_LIFE_SECONDS;
     case "time":
       return typeof value === "string" && !Number.isNaN(Date.parse(value));
   }
@@ -488,7 +497,7 @@ function host() {
     random: Math.random,
     newNonce: () => crypto.randomUUID(),
     environment,
-    readFile: async (path) => (await load("node:fs/promises")).readFile(path, "utf8"),
+    readFile,
     run
   };
 }
@@ -514,11 +523,25 @@ function sleep(ms, signal) {
     signal.addEventListener("abort", stop, { once: true });
   });
 }
-var LARGEST_OUTPUT_BYTES = 64 * 1024;
+async function readFile(path) {
+  const file = await (await load("node:fs/promises")).open(path);
+  try {
+    const bytes2 = new Uint8Array(LARGEST_TOKEN_BYTES + 1);
+    let length = 0;
+    for (let more = 1; more > 0 && length < bytes2.length; length += more) {
+      more = (await file.read(bytes2, length, bytes2.length - length)).bytesRead;
+    }
+    if (length > LARGEST_TOKEN_BYTES) throw Object.assign(new Error("the file is too large"), { code: "EFBIG" });
+    return new TextDecoder().decode(bytes2.subarray(0, length));
+  } finally {
+    await file.close();
+  }
+}
+var LARGEST_TOKEN_BYTES = 64 * 1024;
 async function run(command2, args, signal) {
   const { execFile } = await load("node:child_process");
   return new Promise((resolve, reject) => {
-    const options = { signal, maxBuffer: LARGEST_OUTPUT_BYTES, windowsHide: true };
+    const options = { signal, maxBuffer: LARGEST_TOKEN_BYTES, windowsHide: true };
     execFile(command2, args, options, (error, stdout) => {
       if (error === null) return resolve(stdout);
       if (signal.aborted) return reject(signal.reason);
@@ -571,9 +594,9 @@ var KUBERNETES_TOKEN_FILE = "/var/run/secrets/acr-broker/token";
 function kubernetes(path = KUBERNETES_TOKEN_FILE) {
   return { ...tokenFile(path), name: `the service-account token ${path}` };
 }
-async function readTokenFile(path, { readFile }) {
+async function readTokenFile(path, { readFile: readFile2 }) {
   try {
-    return await readFile(path);
+    return await readFile2(path);
   } catch (error) {
     const { code } = error;
     const why = typeof code === "string" && /^E[A-Z]{2,20}$/.test(code) ? code : "this runtime could not read it";
@@ -787,9 +810,9 @@ function machineRole(role) {
     }
   });
 }
-async function canRead(path, { readFile }) {
+async function canRead(path, { readFile: readFile2 }) {
   try {
-    return (await readFile(path)).trim() !== "";
+    return (await readFile2(path)).trim() !== "";
   } catch {
     return false;
   }

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import packageJson from "../package.json" with { type: "json" };
 import { host } from "../shared/client/host.ts";
 import { LOADER } from "../shared/config/compiled.ts";
+import { printable } from "./colours.ts";
 import { EXIT } from "./command.ts";
 import { runCommandLine } from "./command-line.ts";
 import { hideSecrets } from "./secrets.ts";
@@ -21,8 +22,9 @@ function wantsColour(stream: { readonly isTTY?: boolean }): boolean {
 stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? process.exitCode : 1));
 
 runCommandLine(process.argv.slice(2), packageJson.version, {
-  out: (text) => stdout.write(text),
-  tell: (text) => stderr.write(hideSecrets(text)),
+  // Into a pipe or a file it goes as it is: data.
+  out: (text) => stdout.write(stdout.isTTY ? printable(text) : text),
+  tell: (text) => stderr.write(printable(hideSecrets(text))),
   colour: { out: wantsColour(stdout), tell: wantsColour(stderr) },
   isWatched: stdout.isTTY === true,
   environment,

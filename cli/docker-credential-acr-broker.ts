@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import packageJson from "../package.json" with { type: "json" };
 import { host } from "../shared/client/host.ts";
+import { printable } from "./colours.ts";
 import { serve } from "./credential-helper/serve.ts";
 import { hideSecrets } from "./secrets.ts";
 
@@ -18,9 +19,9 @@ serve(process.argv.slice(2), packageJson.version, {
   userId: process.getuid?.(),
 }).then(
   ({ code, out, told = "" }) => {
-    stderr.write(hideSecrets(told));
+    stderr.write(printable(hideSecrets(told)));
     // A secret is what it was asked for; a reason has none to show.
-    stdout.write(code === 0 ? out : hideSecrets(out));
+    stdout.write(code === 0 ? out : printable(hideSecrets(out)));
     process.exitCode = code;
   },
   (error: unknown) => {

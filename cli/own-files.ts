@@ -60,12 +60,17 @@ function isOwnStats(found: Stats, { userId }: User): boolean {
 
 /** Its text; undefined where it is not there, not the user's alone, a link, no file, or larger. */
 export function readOwn(path: string, user: User, mostBytes: number): string | undefined {
+  return readPlain(path, mostBytes, (found) => isOwnStats(found, user));
+}
+
+/** The same of anybody's, or of whose `isRight`. Never waits, as for a pipe's other end. */
+export function readPlain(path: string, mostBytes: number, isRight: (found: Stats) => boolean = () => true) {
   let handle: number | undefined;
   try {
     // What is looked at is what is read, also where the name comes to mean another file in between.
     handle = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     const found = fstatSync(handle);
-    if (!found.isFile() || found.size > mostBytes || !isOwnStats(found, user)) return undefined;
+    if (!found.isFile() || found.size > mostBytes || !isRight(found)) return undefined;
     return readFileSync(handle, "utf8");
   } catch {
     return undefined;

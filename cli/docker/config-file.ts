@@ -173,6 +173,9 @@ function wrongIn(config: unknown): string | undefined {
   if (!isObject(config)) return "it is no JSON object";
   const { auths = {}, credHelpers = {}, credsStore = "" } = config;
   if (!isObject(auths) || !Object.values(auths).every(isObject)) return "its auths is no object of objects";
+  const isAuth = ({ auth = "" }: Record<string, unknown>) => typeof auth === "string";
+  if (!Object.values(auths as Record<string, Record<string, unknown>>).every(isAuth))
+    return "an auth in its auths is no text";
   const names = isObject(credHelpers) ? Object.values(credHelpers) : [undefined];
   if (!names.every((name) => typeof name === "string")) return "its credHelpers is no object of texts";
   return typeof credsStore === "string" ? undefined : "its credsStore is no text";

@@ -3,15 +3,18 @@
  * away, by one process at a time too: else two could do it, the second taking the first's new lock.
  */
 
-import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { lstatSync, rmSync, writeFileSync } from "node:fs";
 import type { Outside } from "../../shared/client/outside.ts";
 import { UsageError } from "../command.ts";
+import { readPlain } from "../own-files.ts";
 import { ownerOf, processStamp } from "../process-stamp.ts";
 
 const LONGEST_WAIT_MS = 30_000;
 /** Held for milliseconds, or for as long as the broker takes. Who cannot be asked whether it runs, or was killed before it wrote who it is, has had its time by then. */
 const STALE_MS = 15_000;
 const LONGEST_PAUSE_MS = 20;
+/** Of a stamp. */
+const MOST_BYTES = 4096;
 
 export type LockOutside = Pick<Outside, "now" | "monotonicMs" | "random" | "sleep">;
 
@@ -42,11 +45,11 @@ function take(lock: string): boolean {
   }
 }
 
-/** What has been let go of meanwhile is not stale. */
+/** What has been let go of meanwhile is not stale. A link or a pipe, which somebody else has put there, becomes it. */
 function isStale(lock: string, { now }: LockOutside): boolean {
   try {
-    const owner = ownerOf(readFileSync(lock, "utf8"));
-    return owner === "gone" || (owner === "unknown" && now().getTime() - statSync(lock).mtimeMs > STALE_MS);
+    const owner = ownerOf(readPlain(lock, MOST_BYTES) ?? "");
+    return owner === "gone" || (owner === "unknown" && now().getTime() - lstatSync(lock).mtimeMs > STALE_MS);
   } catch {
     return false;
   }

@@ -4,10 +4,14 @@
  */
 
 import { createHash } from "node:crypto";
-import { readFileSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { dockerAuth, type Login } from "../../shared/credential-formats.ts";
 import { type Terminal, UsageError } from "../command.ts";
+import { readPlain } from "../own-files.ts";
 import { type Auth, besideOf, type ConfigFiles, type DockerConfig, editDockerConfig, helperOf } from "./config-file.ts";
+
+/** Some hundred bytes each. */
+const MOST_BYTES = 1024 * 1024;
 
 type Logins = Readonly<Record<string, { readonly sha256: string; readonly expires_at: string }>>;
 
@@ -85,11 +89,15 @@ function without<T>(object: Readonly<Record<string, T>>, names: readonly string[
 /** Nothing, where it cannot be read: then nothing is known to be ours. */
 function remembered(beside: string): Logins {
   try {
-    return (JSON.parse(readFileSync(beside, "utf8")) as { logins: Logins }).logins;
+    const { logins } = JSON.parse(readPlain(beside, MOST_BYTES) ?? "") as { logins: Logins };
+    const isWhole = Object.values(logins).every(({ sha256, expires_at }) => isText(sha256) && isText(expires_at));
+    return isWhole ? logins : {};
   } catch {
     return {};
   }
 }
+
+const isText = (value: unknown) => typeof value === "string";
 
 function remember({ beside, replace }: ConfigFiles, logins: Logins): void {
   if (Object.keys(logins).length === 0) rmSync(beside, { force: true });

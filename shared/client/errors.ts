@@ -74,7 +74,7 @@ export class OptionsError extends AcrBrokerError {
 /** Longer than any detail of the broker's. */
 const LONGEST_MESSAGE = 2_000;
 
-/** Messages end up in terminals and logs: one line each, and no escape sequences. */
+/** Messages end up in terminals and logs: one line each, no escape sequences, and nothing that reverses what follows. */
 function printable(message: string): string {
-  return message.slice(0, LONGEST_MESSAGE).replace(/\p{Cc}+/gu, " ");
+  return message.slice(0, LONGEST_MESSAGE).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ");
 }

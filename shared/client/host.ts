@@ -14,7 +14,7 @@ export function host(): Outside {
     random: Math.random,
     newNonce: () => crypto.randomUUID(),
     environment,
-    readFile: async (path) => (await load<FileModule>("node:fs/promises")).readFile(path, "utf8"),
+    readFile,
     run,
   };
 }
@@ -45,7 +45,26 @@ function sleep(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 interface FileModule {
-  readFile(path: string, encoding: "utf8"): Promise<string>;
+  open(path: string): Promise<{
+    read(into: Uint8Array, offset: number, length: number): Promise<{ bytesRead: number }>;
+    close(): Promise<void>;
+  }>;
+}
+
+/** No more of it than a token can be: a file's name may turn out to be a disk's. */
+async function readFile(path: string): Promise<string> {
+  const file = await (await load<FileModule>("node:fs/promises")).open(path);
+  try {
+    const bytes = new Uint8Array(LARGEST_TOKEN_BYTES + 1);
+    let length = 0;
+    for (let more = 1; more > 0 && length < bytes.length; length += more) {
+      more = (await file.read(bytes, length, bytes.length - length)).bytesRead;
+    }
+    if (length > LARGEST_TOKEN_BYTES) throw Object.assign(new Error("the file is too large"), { code: "EFBIG" });
+    return new TextDecoder().decode(bytes.subarray(0, length));
+  } finally {
+    await file.close();
+  }
 }
 
 interface ProcessModule {
@@ -58,13 +77,13 @@ interface ProcessModule {
 }
 
 /** A token is 8 KiB at most. */
-const LARGEST_OUTPUT_BYTES = 64 * 1024;
+const LARGEST_TOKEN_BYTES = 64 * 1024;
 
 /** What the command said on stderr stays there unseen: it may quote what it was given. */
 async function run(command: string, args: readonly string[], signal: AbortSignal): Promise<string> {
   const { execFile } = await load<ProcessModule>("node:child_process");
   return new Promise((resolve, reject) => {
-    const options = { signal, maxBuffer: LARGEST_OUTPUT_BYTES, windowsHide: true } as const;
+    const options = { signal, maxBuffer: LARGEST_TOKEN_BYTES, windowsHide: true } as const;
     execFile(command, args, options, (error, stdout) => {
       if (error === null) return resolve(stdout);
       if (signal.aborted) return reject(signal.reason);

@@ -104,10 +104,13 @@ export function isPassing(status: number): boolean {
   return status === 429 || status === 502 || status === 503 || status === 504;
 }
 
+const LONGEST_WAIT_SECONDS = 31_536_000;
+
 /** RFC 9110 section 10.2.3: seconds, or a date. Undefined where there is none that can be read. */
 export function retryAfterSeconds(headers: Headers, now: Date): number | undefined {
   const text = headers.get("retry-after")?.trim() ?? "";
-  if (/^\d{1,6}$/.test(text)) return Number(text);
+  // One of a year is a wait too, and no reason to come back at once.
+  if (/^\d+$/.test(text)) return Math.min(Number(text), LONGEST_WAIT_SECONDS);
   const time = Date.parse(text);
   return Number.isNaN(time) ? undefined : Math.max(0, Math.ceil((time - now.getTime()) / 1000));
 }

@@ -4,13 +4,13 @@ import { ConnectionError, RefusedError } from "./errors.ts";
 import { type Answer, isPassing, jsonObject, retryAfterSeconds } from "./http.ts";
 import type { Discovery, TokenAnswer } from "./wire.ts";
 
-type Form = "text" | "texts" | "seconds" | "time";
+type Form = "secret" | "text" | "texts" | "host" | "hosts" | "seconds" | "time";
 
 const TOKEN_ANSWER: Readonly<Record<keyof TokenAnswer, Form>> = {
   username: "text",
-  password: "text",
+  password: "secret",
   registry: "text",
-  endpoints: "texts",
+  endpoints: "hosts",
   scope: "texts",
   grants: "texts",
   issued_at: "time",
@@ -21,7 +21,10 @@ const TOKEN_ANSWER: Readonly<Record<keyof TokenAnswer, Form>> = {
   request_id: "text",
 };
 
-const DISCOVERY: Readonly<Record<keyof Discovery, Form>> = { audience: "text", sts_host: "text" };
+const DISCOVERY: Readonly<Record<keyof Discovery, Form>> = { audience: "text", sts_host: "host" };
+
+/** Longer than STS lets any session live (12 h): what claims more would be kept for good. */
+const LONGEST_LIFE_SECONDS = 86_400;
 
 /** What reading an answer takes beside it. */
 export interface Reading {
@@ -63,12 +66,19 @@ function read<T>(answer: Answer, fields: Readonly<Record<string, Form>>, reading
 
 function hasForm(value: unknown, form: Form): boolean {
   switch (form) {
-    case "text":
+    case "secret":
       return typeof value === "string" && value !== "";
+    // It goes into files and messages: nothing that would end a line, or move a terminal's cursor.
+    case "text":
+      return typeof value === "string" && /^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$/u.test(value);
     case "texts":
-      return Array.isArray(value) && value.every((one) => typeof one === "string");
+      return Array.isArray(value) && value.every((one) => hasForm(one, "text"));
+    case "host":
+      return typeof value === "string" && /^[A-Za-z0-9.-]{1,253}(?::\d{1,5})?$/.test(value);
+    case "hosts":
+      return Array.isArray(value) && value.length > 0 && value.every((one) => hasForm(one, "host"));
     case "seconds":
-      return Number.isSafeInteger(value) && (value as number) >= 0;
+      return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= LONGEST_LIFE_SECONDS;
     case "time":
       return typeof value === "string" && !Number.isNaN(Date.parse(value));
   }

@@ -95,6 +95,12 @@ describe("the command", () => {
     expect(call.it.passwords().filter((secret) => out.includes(secret))).toEqual([]);
   });
 
+  test("has the caller's token, and does not where env takes it out", async () => {
+    const script = "printenv ACR_BROKER_TOKEN | cut -c 1-3; true";
+    expect((await sh(script)).out).toBe("eyJ\n");
+    expect((await run(["--", "env", "-u", "ACR_BROKER_TOKEN", "sh", "-c", script])).out).toBe("");
+  });
+
   test("has its streams and its arguments, options among them, also without --", async () => {
     const environment = await call.it.environment(surroundings());
     for (const separator of [["--"], []]) {

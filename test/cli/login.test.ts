@@ -184,3 +184,18 @@ describe("logout", () => {
     expect(() => readFileSync(file)).toThrow("ENOENT");
   });
 });
+
+test.each(["{}", '{"logins":null}', '{"logins":{"h":null}}', '{"logins":{"h":{"sha256":1,"expires_at":2}}}'])(
+  "of what was written nothing is known where %s says it",
+  async (text) => {
+    writeFileSync(file, '{"auths":{"h":{"auth":"x"}}}');
+    writeFileSync(join(folder, ".config.json.acr-broker-logins"), text);
+    expect(await run("logout")).toEqual({ code: 0, out: "", told: `nothing to remove in ${file}\n` });
+  },
+);
+
+test("what a docker config has in it does not steer the terminal that it is shown on", async () => {
+  writeFileSync(file, JSON.stringify({ credsStore: "x\u001b[2A\u001b[8m" }));
+  const { code, told } = await run("login", "--scope", SCOPE);
+  expect([code, told]).toEqual([2, expect.stringContaining("docker-credential-x?[2A?[8m")]);
+});

@@ -342,3 +342,29 @@ test("what an identity function throws is passed on as it is", async () => {
   });
   await expect(ask()).rejects.toThrow("the vault is closed");
 });
+
+test.each<[what: string, change: Record<string, unknown>]>([
+  ["a host that is none", { endpoints: ["__proto__"] }],
+  ["a host with a path", { endpoints: ["registry.example.com/v2"] }],
+  ["no host", { endpoints: [] }],
+  ["a line end in the user name", { username: "cr_temp_user\nACR_PASSWORD=x" }],
+  ["a scope that steers a terminal", { scope: ["repository:web/app:pull\u001b[2A"] }],
+  ["a grant that reverses text", { grants: ["\u202eweb"] }],
+  ["a life without end", { expires_in: Number.MAX_SAFE_INTEGER }],
+])("an answer with %s is not the broker's", async (_, change) => {
+  const { ask } = await playing((_request, response) => json(response, 200, tokenAnswer("p", 900, change)));
+  await expect(ask()).rejects.toMatchObject({ code: "bad_response" });
+});
+
+test("a Retry-After of a year is not answered by coming back at once", async () => {
+  const { ask, played } = await playing((_, response) =>
+    problem(response, 429, "rate_limited", { "retry-after": "31536000" }),
+  );
+  await expect(ask()).rejects.toMatchObject({ code: "rate_limited", retryAfterSeconds: 31_536_000 });
+  expect(played.requests).toHaveLength(1);
+});
+
+test("nothing in a detail reverses what stands behind it", async () => {
+  const { ask } = await playing((_, response) => problem(response, 403, "access_denied", {}, "no\u202e\u2028more"));
+  await expect(ask()).rejects.toMatchObject({ message: "no more" });
+});

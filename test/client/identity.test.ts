@@ -478,3 +478,7 @@ test("where a runtime has no environment there are no variables", () => {
   expect(host().environment("PATH")).toBeUndefined();
   vi.unstubAllGlobals();
 });
+
+test("of a file that does not end, no more is read than a token can be", async () => {
+  await expect(host().readFile("/dev/zero")).rejects.toMatchObject({ code: "EFBIG" });
+});
