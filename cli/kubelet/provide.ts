@@ -34,7 +34,8 @@ export async function provide(
 ): Promise<Provided | undefined> {
   // Before its form is looked at: of other hosts any form is right.
   const [first = ""] = image.split("/", 1);
-  const names = registriesAt(hostOf(first), facts);
+  // As it stands, or another reader could take another host for it: `host?x`, `host#@x`.
+  const names = /^[A-Za-z0-9.-]+(?::\d{1,5})?$/.test(first) ? registriesAt(hostOf(first), facts) : [];
   if (names.length === 0) return undefined;
   const parsed = parseImage(image);
   if ("problem" in parsed) throw new UsageError(parsed.problem);

@@ -16,6 +16,7 @@ acr_login() (
     command -v "$tool" >/dev/null || acr_fail "there is no $tool here; install it"
   done
   case ${ACR_BROKER_URL:-} in
+    *@*) acr_fail 'ACR_BROKER_URL has a user name in it, or is another host than it seems; leave out what stands before the @' ;;
     https://* | http://127.0.0.1:* | http://localhost:*) ;;
     *) acr_fail "ACR_BROKER_URL is '${ACR_BROKER_URL:-}'; it must be the broker's https address" ;;
   esac
@@ -35,7 +36,7 @@ acr_login() (
     grep -q '[^[:space:]]' "$work/token" || acr_fail 'the job has no token: what should hold it is empty'
     { printf 'Authorization: Bearer ' && cat "$work/token"; } >"$work/header"
     : >"$work/headers"
-    status=$(curl -q -sS --connect-timeout 10 --max-time 60 -H "@$work/header" -D "$work/headers" -o "$work/answer" \
+    status=$(curl -q -g -sS --connect-timeout 10 --max-time 60 -H "@$work/header" -D "$work/headers" -o "$work/answer" \
       -w '%{http_code}' "$@" "${ACR_BROKER_URL%/}/v1/token") || status=000
     case $status in
       000 | 429 | 503 | 504) ;;

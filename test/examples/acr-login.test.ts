@@ -217,6 +217,11 @@ DOCKER_CONFIG="$PWD/tmp/login" docker push x`;
         { ACR_BROKER_URL: "http://broker.example.com" },
         "ACR_BROKER_URL is 'http://broker.example.com'; it must be the broker's https address",
       ],
+      [
+        "a host that only seems to be this machine",
+        { ACR_BROKER_URL: "http://127.0.0.1:9@broker.example.com" },
+        "ACR_BROKER_URL has a user name in it, or is another host than it seems; leave out what stands before the @",
+      ],
     ])("%s is said before anything is sent", async (_, env, says) => {
       expect(await login("http://127.0.0.1:9", env)).toEqual({ code: 1, output: `acr-login: ${says}\n` });
     });

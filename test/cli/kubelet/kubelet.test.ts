@@ -98,20 +98,25 @@ describe("a request", () => {
     expect(refused.told).not.toContain(token);
   });
 
-  test.each(["docker.io/library/alpine", "alpine:3", "other.cr.aliyuncs.com/web/app", `${HOST}:8443/web/app`])(
-    "for %s, which is not the broker's, has no credential, and the kubelet does not keep that",
-    async (image) => {
-      const { code, out } = await ask(await pod(image));
-      expect(code).toBe(0);
-      expect(JSON.parse(out)).toEqual({
-        apiVersion: V1.apiVersion,
-        kind: "CredentialProviderResponse",
-        cacheKeyType: "Image",
-        cacheDuration: "0s",
-        auth: null,
-      });
-    },
-  );
+  test.each([
+    "docker.io/library/alpine",
+    "alpine:3",
+    "other.cr.aliyuncs.com/web/app",
+    `${HOST}:8443/web/app`,
+    `${HOST}?x.example.com/web/app`,
+    `${HOST}#@x.example.com/web/app`,
+    `x@${HOST}/web/app`,
+  ])("for %s, which is not the broker's, has no credential, and the kubelet does not keep that", async (image) => {
+    const { code, out } = await ask(await pod(image));
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toEqual({
+      apiVersion: V1.apiVersion,
+      kind: "CredentialProviderResponse",
+      cacheKeyType: "Image",
+      cacheDuration: "0s",
+      auth: null,
+    });
+  });
 
   test("is answered by fields that are new as well", async () => {
     answered(await ask({ ...(await pod(IMAGE)), podName: "web-0" }));
