@@ -1,17 +1,48 @@
-/** `npm run bench`: each benchmark in turn, written to bench/results/ and printed. `npm run bench -- NAME` for one of them. */
+/**
+ * `npm run bench`: each benchmark in turn, written to bench/results/ and printed. `npm run bench -- NAME` for one of them.
+ *
+ *     --rounds N   more or fewer of cold and warm
+ *     --dist DIR   another built broker than dist/; several are measured side by side, and nothing is written
+ */
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
+import { parseArgs } from "node:util";
+import { benchCold } from "./cold.ts";
+import { pinBeside } from "./cores.ts";
 import { benchDecision } from "./decision.ts";
 import { benchExplain } from "./explain.ts";
 import { benchHelper } from "./helper.ts";
 import type { Spread } from "./spread.ts";
+import { benchWarm } from "./warm.ts";
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { rounds: { type: "string" }, dist: { type: "string", multiple: true } },
+});
+const core = pinBeside();
+const dists = values.dist ?? ["dist"];
+/** @throws Error for anything but a whole number from 1 */
+function rounds(usual: number): number {
+  if (values.rounds === undefined) return usual;
+  if (!/^[1-9]\d{0,4}$/.test(values.rounds)) throw new Error("--rounds takes a whole number from 1");
+  return Number(values.rounds);
+}
 
 const results = new URL("./results/", import.meta.url);
 mkdirSync(results, { recursive: true });
 
-function keep(name: string, result: object): void {
-  const run = { node: process.version, cpus: cpus().length, date: new Date().toISOString().slice(0, 10) };
+/** Not of other builds than our own: what stands there is what docs/performance.md tells. */
+function keep(name: string, result: object, runs?: number): void {
+  if (values.dist !== undefined) return;
+  const run = {
+    node: process.version,
+    cpu: cpus()[0]?.model ?? "unknown",
+    cpus: cpus().length,
+    pinned: core !== undefined,
+    date: new Date().toISOString().slice(0, 10),
+    ...(runs === undefined ? {} : { runs }),
+  };
   writeFileSync(new URL(`${name}.json`, results), `${JSON.stringify({ ...run, [name]: result }, null, 2)}\n`);
 }
 
@@ -19,7 +50,42 @@ function text({ median, p10, p90 }: Spread, unit: string): string {
   return `${median.toFixed(2)} ${unit} (${p10.toFixed(2)} to ${p90.toFixed(2)})`;
 }
 
-const BENCHMARKS: Readonly<Record<string, () => void>> = {
+/** A ratio, and what it spreads over. */
+function times({ median, p10, p90 }: Spread): string {
+  return `× ${median.toFixed(2)} (${p10.toFixed(2)} to ${p90.toFixed(2)})`;
+}
+
+function processor(cpu: Spread | undefined, ratio: Spread | undefined, unit: string): string {
+  return cpu === undefined || ratio === undefined ? "" : `  cpu ${text(cpu, unit)} ${times(ratio)}`;
+}
+
+const BENCHMARKS: Readonly<Record<string, () => void | Promise<void>>> = {
+  async cold() {
+    const runs = rounds(15);
+    const cold = await benchCold({ dists, rounds: runs, core });
+    keep("cold", cold, runs);
+    console.log(
+      "from the start to the first answer, the request alone, processor time, and ratios to node:http of the same run:",
+    );
+    for (const { of, what, milliseconds, request, cpu, ratio, cpuRatio } of cold) {
+      console.log(
+        `  ${of.padEnd(10)} ${what.padEnd(30)} ${text(milliseconds, "ms")} ${times(ratio)}  request ${text(request, "ms")}${processor(cpu, cpuRatio, "ms")}`,
+      );
+    }
+  },
+  async warm() {
+    const runs = rounds(7);
+    const warm = await benchWarm({ dists, rounds: runs, size: 1, core });
+    keep("warm", warm, runs);
+    console.log("requests a second on one core, their processor time, and ratios to Hono's hello of the same round:");
+    for (const { of, what, perSecond, ratio, cpu, cpuRatio, busy, alone } of warm) {
+      const p99 = (name: string, latency: typeof busy) =>
+        `  ${name} p50 ${latency.p50.median.toFixed(2)} p99 ${latency.p99.median.toFixed(2)} ms ${times(latency.p99Ratio)}`;
+      console.log(
+        `  ${of.padEnd(10)} ${what.padEnd(37)} ${perSecond.median.toFixed(0).padStart(6)}/s ${times(ratio)}${processor(cpu, cpuRatio, "µs")}${p99("busy", busy)}${p99("alone", alone)}`,
+      );
+    }
+  },
   decision() {
     const decision = benchDecision();
     keep("decision", decision);
@@ -50,5 +116,9 @@ const BENCHMARKS: Readonly<Record<string, () => void>> = {
   },
 };
 
-const [named] = process.argv.slice(2);
-for (const [name, bench] of Object.entries(BENCHMARKS)) if (named === undefined || named === name) bench();
+const [named] = positionals;
+if (named !== undefined && BENCHMARKS[named] === undefined) {
+  console.error(`there is no benchmark ${named}; there are ${Object.keys(BENCHMARKS).join(", ")}`);
+  process.exit(1);
+}
+for (const [name, bench] of Object.entries(BENCHMARKS)) if (named === undefined || named === name) await bench();

@@ -6,7 +6,11 @@ export interface Spread {
 }
 
 export function spread(times: readonly number[]): Spread {
+  return { median: shareOf(times, 0.5), p10: shareOf(times, 0.1), p90: shareOf(times, 0.9) };
+}
+
+/** The measurement that so large a share of them is below. */
+export function shareOf(times: readonly number[], share: number): number {
   const sorted = [...times].sort((a, b) => a - b);
-  const at = (share: number) => sorted[Math.floor(sorted.length * share)] as number;
-  return { median: at(0.5), p10: at(0.1), p90: at(0.9) };
+  return sorted[Math.floor(sorted.length * share)] as number;
 }
