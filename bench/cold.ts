@@ -4,11 +4,11 @@
  * both alike.
  */
 
-import { startCloud } from "./cloud.ts";
 import { openConnection, requestBytes } from "./connection.ts";
 import type { ServerCore } from "./cores.ts";
+import { askFor, withScene } from "./scene.ts";
 import { type Spread, spread } from "./spread.ts";
-import { baseline, floor, issuers, type Prepared, prepareBroker, startTarget, type Target } from "./targets.ts";
+import { baseline, floor, startTarget, type Target } from "./targets.ts";
 import { minter } from "./tokens.ts";
 
 export interface ColdOptions {
@@ -50,29 +50,21 @@ interface Start {
   readonly cpu: number | undefined;
 }
 
-export async function benchCold({ dists, rounds, core }: ColdOptions): Promise<ColdResult[]> {
-  const tokens = minter();
-  const cloud = await startCloud(tokens);
-  const brokers: Prepared[] = [];
-  try {
-    for (const dist of dists) brokers.push(await prepareBroker(dist, cloud.url));
-    const { again } = issuers(cloud.url);
+export function benchCold({ dists, rounds, core }: ColdOptions): Promise<ColdResult[]> {
+  return withScene(dists, ({ tokens, cloud, issuers, brokers }) => {
     const cases = casesOf({
-      valid: tokens.mint(again),
+      valid: tokens.mint(issuers.again),
       // Signed by another key: the issuer's own keys have to be fetched to tell.
-      forged: minter().mint(again),
+      forged: minter().mint(issuers.again),
       unknown: tokens.mint(`${cloud.url}/stranger`),
-      denied: tokens.mint(again, { ref: "refs/heads/evil" }),
+      denied: tokens.mint(issuers.again, { ref: "refs/heads/evil" }),
     });
-    return await measured([...brokers.map(({ target }) => target), baseline(cloud.url)], cases, rounds, core);
-  } finally {
-    for (const broker of brokers) broker.remove();
-    await cloud.close();
-  }
+    return measured([...brokers, baseline(cloud.url)], cases, rounds, core);
+  });
 }
 
 function casesOf(tokens: Readonly<Record<"valid" | "forged" | "unknown" | "denied", string>>): Case[] {
-  const ask = (token: string) => requestBytes("POST", "/v1/token", token, { scope: ["repository:web/app:pull,push"] });
+  const ask = (token: string) => requestBytes("POST", "/v1/token", token, askFor("app"));
   return [
     { what: "health", requests: [requestBytes("GET", "/healthz")], status: 200 },
     { what: "refusal: unknown issuer", requests: [ask(tokens.unknown)], status: 401, compared: true },

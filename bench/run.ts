@@ -1,8 +1,9 @@
 /**
  * `npm run bench`: each benchmark in turn, written to bench/results/ and printed. `npm run bench -- NAME` for one of them.
  *
- *     --rounds N   more or fewer of cold and warm
- *     --dist DIR   another built broker than dist/; several are measured side by side, and nothing is written
+ *     --rounds N     more or fewer of cold and warm
+ *     --requests N   more or fewer of memory
+ *     --dist DIR     another built broker than dist/; several are measured side by side, and nothing is written
  */
 
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -13,20 +14,24 @@ import { pinBeside } from "./cores.ts";
 import { benchDecision } from "./decision.ts";
 import { benchExplain } from "./explain.ts";
 import { benchHelper } from "./helper.ts";
+import { benchMemory } from "./memory.ts";
 import type { Spread } from "./spread.ts";
+import { benchUpstream } from "./upstream.ts";
 import { benchWarm } from "./warm.ts";
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { rounds: { type: "string" }, dist: { type: "string", multiple: true } },
+  options: { rounds: { type: "string" }, requests: { type: "string" }, dist: { type: "string", multiple: true } },
 });
 const core = pinBeside();
 const dists = values.dist ?? ["dist"];
+
 /** @throws Error for anything but a whole number from 1 */
-function rounds(usual: number): number {
-  if (values.rounds === undefined) return usual;
-  if (!/^[1-9]\d{0,4}$/.test(values.rounds)) throw new Error("--rounds takes a whole number from 1");
-  return Number(values.rounds);
+function wholeNumber(option: "rounds" | "requests", usual: number): number {
+  const value = values[option];
+  if (value === undefined) return usual;
+  if (!/^[1-9]\d{0,6}$/.test(value)) throw new Error(`--${option} takes a whole number from 1`);
+  return Number(value);
 }
 
 const results = new URL("./results/", import.meta.url);
@@ -61,7 +66,7 @@ function processor(cpu: Spread | undefined, ratio: Spread | undefined, unit: str
 
 const BENCHMARKS: Readonly<Record<string, () => void | Promise<void>>> = {
   async cold() {
-    const runs = rounds(15);
+    const runs = wholeNumber("rounds", 15);
     const cold = await benchCold({ dists, rounds: runs, core });
     keep("cold", cold, runs);
     console.log(
@@ -74,7 +79,7 @@ const BENCHMARKS: Readonly<Record<string, () => void | Promise<void>>> = {
     }
   },
   async warm() {
-    const runs = rounds(7);
+    const runs = wholeNumber("rounds", 7);
     const warm = await benchWarm({ dists, rounds: runs, size: 1, core });
     keep("warm", warm, runs);
     console.log("requests a second on one core, their processor time, and ratios to Hono's hello of the same round:");
@@ -85,6 +90,28 @@ const BENCHMARKS: Readonly<Record<string, () => void | Promise<void>>> = {
         `  ${of.padEnd(10)} ${what.padEnd(37)} ${perSecond.median.toFixed(0).padStart(6)}/s ${times(ratio)}${processor(cpu, cpuRatio, "µs")}${p99("busy", busy)}${p99("alone", alone)}`,
       );
     }
+  },
+  async memory() {
+    const requests = wholeNumber("requests", 100_000);
+    const memory = await benchMemory({ dists, requests, steps: 10, core });
+    keep("memory", memory);
+    console.log(
+      "resident memory after so many requests of which no two are alike, after garbage was collected, and the heap in it:",
+    );
+    for (const { of, steps } of memory) {
+      for (const { requests, residentMb, collectedMb, heapMb } of steps) {
+        const [resident, collected, heap] = [residentMb, collectedMb, heapMb].map((mb) =>
+          `${mb.toFixed(1)} MB`.padStart(9),
+        );
+        console.log(`  ${of.padEnd(10)} ${String(requests).padStart(7)} ${resident} ${collected} ${heap}`);
+      }
+    }
+  },
+  async upstream() {
+    const upstream = await benchUpstream({ dists, core });
+    keep("upstream", upstream);
+    console.log("calls of the cloud:");
+    for (const { of, what, calls } of upstream) console.log(`  ${of.padEnd(10)} ${what.padEnd(20)} ${calls}`);
   },
   decision() {
     const decision = benchDecision();

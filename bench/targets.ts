@@ -23,9 +23,8 @@ export interface Running {
   readonly port: number;
   /** Milliseconds of processor time since its start, all threads; undefined where the system does not tell. */
   cpuMs(): number | undefined;
-  /** Bytes of resident memory; undefined where the system does not tell. */
-  residentBytes(): number | undefined;
-  signal(name: NodeJS.Signals): void;
+  /** Before and after a collection of garbage. Only of a server that was started for it. */
+  memory(): Promise<{ readonly before: NodeJS.MemoryUsage; readonly after: NodeJS.MemoryUsage }>;
   stop(): Promise<void>;
 }
 
@@ -137,13 +136,18 @@ function load<Module>(folder: string, name: string): Promise<Module> {
 }
 
 /** Resolves as soon as it says where it listens; `started` is what it said. @throws Error with its words where it ends before */
-export async function startTarget(target: Target, core: ServerCore): Promise<Running & { readonly started: string }> {
-  const command = [process.execPath, ...target.args];
+export async function startTarget(
+  target: Target,
+  core: ServerCore,
+  watched: { readonly memory?: boolean } = {},
+): Promise<Running & { readonly started: string }> {
+  const collecting = watched.memory ? ["--expose-gc", "--require", join(HERE, "collect.cjs")] : [];
+  const command = [process.execPath, ...collecting, ...target.args];
   const [program = "", ...args] = core === undefined ? command : ["taskset", "-c", String(core), ...command];
   const child = spawn(program, args, {
     cwd: target.folder,
     env: { PATH: process.env["PATH"], ...target.environment },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["ignore", "pipe", "pipe", ...(watched.memory ? (["ipc"] as const) : [])],
   });
   const exited = once(child, "exit");
   const { port, line } = await listening(child, target.name);
@@ -152,8 +156,10 @@ export async function startTarget(target: Target, core: ServerCore): Promise<Run
     port,
     started: line,
     cpuMs: () => cpuMs(pid),
-    residentBytes: () => residentBytes(pid),
-    signal: (name) => child.kill(name),
+    memory: async () => {
+      child.send("now");
+      return (await once(child, "message"))[0];
+    },
     stop: async () => {
       child.kill("SIGKILL"); // nothing of it is wanted any more, and stopping in order takes its time
       await exited;
@@ -184,16 +190,6 @@ function cpuMs(pid: number): number | undefined {
     const threads = readdirSync(`/proc/${pid}/task`);
     const times = threads.map((id) => readFileSync(`/proc/${pid}/task/${id}/schedstat`, "utf8").split(" ", 1)[0]);
     return times.reduce((sum, time) => sum + Number(time), 0) / 1e6;
-  } catch {
-    return undefined;
-  }
-}
-
-/** proc(5): VmRSS, in KiB. */
-function residentBytes(pid: number): number | undefined {
-  try {
-    const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
-    return kib === undefined ? undefined : Number(kib) * 1024;
   } catch {
     return undefined;
   }

@@ -5,23 +5,13 @@
  * answer takes where it waits for no other.
  */
 
-import { type Cloud, startCloud } from "./cloud.ts";
+import type { Cloud } from "./cloud.ts";
 import { requestBytes } from "./connection.ts";
 import type { ServerCore } from "./cores.ts";
 import { load } from "./load.ts";
+import { askFor, type Scene, withScene } from "./scene.ts";
 import { type Spread, shareOf, spread } from "./spread.ts";
-import {
-  baseline,
-  floor,
-  hono,
-  issuers,
-  type Prepared,
-  prepareBroker,
-  type Running,
-  startTarget,
-  type Target,
-} from "./targets.ts";
-import { minter } from "./tokens.ts";
+import { baseline, floor, hono, type Running, startTarget, type Target } from "./targets.ts";
 
 export interface WarmOptions {
   readonly dists: readonly string[];
@@ -84,42 +74,33 @@ interface Subject {
   readonly rounds: Round[];
 }
 
-export async function benchWarm({ dists, rounds, size, core }: WarmOptions): Promise<WarmResult[]> {
-  const tokens = minter();
-  const cloud = await startCloud(tokens);
-  const brokers: Prepared[] = [];
-  const servers: Running[] = [];
-  try {
-    for (const dist of dists) brokers.push(await prepareBroker(dist, cloud.url));
-    const targets = [floor(), hono(), ...brokers.map(({ target }) => target), baseline(cloud.url)];
-    const rungs = rungsOf(issuers(cloud.url), tokens.mint, size);
+export function benchWarm({ dists, rounds, size, core }: WarmOptions): Promise<WarmResult[]> {
+  return withScene(dists, async (scene) => {
+    const rungs = rungsOf(scene, size);
     const subjects: Subject[] = [];
-    for (const target of targets) {
-      const server = await startTarget(target, core);
-      servers.push(server);
-      for (const rung of rungs)
-        if (rung.kinds.includes(target.kind)) subjects.push({ target, server, rung, rounds: [] });
+    const servers: Running[] = [];
+    try {
+      for (const target of [floor(), hono(), ...scene.brokers, baseline(scene.cloud.url)]) {
+        const server = await startTarget(target, core);
+        servers.push(server);
+        for (const rung of rungs) {
+          if (rung.kinds.includes(target.kind)) subjects.push({ target, server, rung, rounds: [] });
+        }
+      }
+      // The first does not count: it has the code compiled, and the credentials made that are repeated.
+      for (let count = 0; count <= rounds; count++) {
+        for (const rung of rungs) await round(rung, subjects, scene.cloud, count > 0);
+      }
+      return results(subjects);
+    } finally {
+      for (const server of servers) await server.stop();
     }
-    // The first does not count: it has the code compiled, and the credentials made that are repeated.
-    for (let count = 0; count <= rounds; count++) {
-      for (const rung of rungs) await round(rung, subjects, cloud, count > 0);
-    }
-    return results(subjects);
-  } finally {
-    for (const server of servers) await server.stop();
-    for (const broker of brokers) broker.remove();
-    await cloud.close();
-  }
+  });
 }
 
-function rungsOf(
-  { again, once }: ReturnType<typeof issuers>,
-  mint: ReturnType<typeof minter>["mint"],
-  size: number,
-): Rung[] {
+function rungsOf({ tokens: { mint }, issuers: { again, once } }: Scene, size: number): Rung[] {
   const many = (count: number) => Math.ceil(count * size);
-  const ask = (token: string, repository = "app") =>
-    requestBytes("POST", "/v1/token", token, { scope: [`repository:web/${repository}:pull,push`] });
+  const ask = (token: string, repository = "app") => requestBytes("POST", "/v1/token", token, askFor(repository));
   const same = (request: Buffer) => (count: number) => new Array<Buffer>(count).fill(request);
   const anew = (make: () => Buffer) => (count: number) => Array.from({ length: count }, make);
   let repositories = 0;
