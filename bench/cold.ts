@@ -5,7 +5,7 @@
  */
 
 import { openConnection, requestBytes } from "./connection.ts";
-import type { ServerCore } from "./cores.ts";
+import type { Place } from "./cores.ts";
 import { askFor, withScene } from "./scene.ts";
 import { type Spread, spread } from "./spread.ts";
 import { baseline, floor, startTarget, type Target } from "./targets.ts";
@@ -14,7 +14,7 @@ import { minter } from "./tokens.ts";
 export interface ColdOptions {
   readonly dists: readonly string[];
   readonly rounds: number;
-  readonly core: ServerCore;
+  readonly place: Place;
 }
 
 export interface ColdResult {
@@ -50,7 +50,7 @@ interface Start {
   readonly cpu: number | undefined;
 }
 
-export function benchCold({ dists, rounds, core }: ColdOptions): Promise<ColdResult[]> {
+export function benchCold({ dists, rounds, place }: ColdOptions): Promise<ColdResult[]> {
   return withScene(dists, ({ tokens, cloud, issuers, brokers }) => {
     const cases = casesOf({
       valid: tokens.mint(issuers.again),
@@ -59,7 +59,7 @@ export function benchCold({ dists, rounds, core }: ColdOptions): Promise<ColdRes
       unknown: tokens.mint(`${cloud.url}/stranger`),
       denied: tokens.mint(issuers.again, { ref: "refs/heads/evil" }),
     });
-    return measured([...brokers, baseline(cloud.url)], cases, rounds, core);
+    return measured([...brokers, baseline(cloud.url)], cases, rounds, place);
   });
 }
 
@@ -83,7 +83,7 @@ async function measured(
   targets: readonly Target[],
   cases: readonly Case[],
   rounds: number,
-  core: ServerCore,
+  place: Place,
 ): Promise<ColdResult[]> {
   const hello: Case = { what: "hello", requests: [requestBytes("GET", "/")], status: 200 };
   const subjects = cases.flatMap((one) =>
@@ -92,10 +92,10 @@ async function measured(
       .map((target) => ({ target, one, pairs: [] as { floor: Start; own: Start }[] })),
   );
   // One of each that does not count: it has the files read from the disk.
-  for (const { target, one } of subjects) await start(target, one, core);
+  for (const { target, one } of subjects) await start(target, one, place);
   for (let round = 0; round < rounds; round++) {
     for (const { target, one, pairs } of subjects) {
-      pairs.push({ floor: await start(floor(), hello, core), own: await start(target, one, core) });
+      pairs.push({ floor: await start(floor(), hello, place), own: await start(target, one, place) });
     }
   }
   const floors = subjects.flatMap(({ pairs }) => pairs.map((pair) => ({ floor: pair.floor, own: pair.floor })));
@@ -105,9 +105,9 @@ async function measured(
   ];
 }
 
-async function start(target: Target, { requests, status }: Case, core: ServerCore): Promise<Start> {
+async function start(target: Target, { requests, status }: Case, place: Place): Promise<Start> {
   const begun = now();
-  const server = await startTarget(target, core);
+  const server = await startTarget(target, place);
   const listening = now();
   const connection = await openConnection(server.port);
   try {

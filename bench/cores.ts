@@ -6,11 +6,19 @@
 
 import { spawnSync } from "node:child_process";
 
-/** The core that servers are pinned to; undefined where nothing is pinned. */
-export type ServerCore = number | undefined;
+/** What a server runs on. */
+export interface Place {
+  /** The Node, by its path. */
+  readonly node: string;
+  /** The core that it is pinned to; undefined where it is not. */
+  readonly core: number | undefined;
+}
 
-/** Pins this process, and all that it starts from now on, to a core beside the one that is returned for servers. */
-export function pinBeside(): ServerCore {
+/** Where it does not matter: this Node, on any core. */
+export const ANYWHERE: Place = { node: process.execPath, core: undefined };
+
+/** Pins this process, and all that it starts from now on, to a core beside the one that is returned for servers; undefined where it cannot. */
+export function pinBeside(): number | undefined {
   const own = ["-a", "-c", "-p"];
   const { status, stdout } = spawnSync("taskset", [...own, String(process.pid)], { encoding: "utf8" });
   if (status !== 0) return undefined;

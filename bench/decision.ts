@@ -9,7 +9,6 @@ import type { Scope } from "../shared/policy/scope.ts";
 import { type Spread, spread } from "./spread.ts";
 
 const SIZES = [50, 500, 5_000, 50_000];
-const ROUNDS = 25;
 const DECISIONS = 2_000;
 
 export interface DecisionResult {
@@ -63,13 +62,13 @@ function round(policy: Policy, outcome: "allow" | "deny"): number {
   return Number(process.hrtime.bigint() - begun) / 1000 / DECISIONS;
 }
 
-export function benchDecision(): DecisionResult[] {
+export function benchDecision(rounds: number): DecisionResult[] {
   const cases = SIZES.flatMap((size) => {
     const policy = policyOf(size);
     return (["allow", "deny"] as const).map((outcome) => ({ size, outcome, policy, times: [] as number[] }));
   });
   for (const { policy, outcome } of cases) round(policy, outcome); // makes the index, warms the code
-  for (let count = 0; count < ROUNDS; count++) for (const one of cases) one.times.push(round(one.policy, one.outcome));
+  for (let count = 0; count < rounds; count++) for (const one of cases) one.times.push(round(one.policy, one.outcome));
   const floor = (outcome: string) =>
     spread(cases.find((one) => one.size === 50 && one.outcome === outcome)?.times ?? []).median;
   return cases.map(({ size, outcome, times }) => ({

@@ -16,7 +16,6 @@ import type { Principal } from "../shared/policy/grant.ts";
 import { type Spread, spread } from "./spread.ts";
 
 const SIZES = [50, 5_000];
-const ROUNDS = 21;
 const COMMAND = fileURLToPath(new URL("../build/acr-broker.cjs", import.meta.url));
 const CLAIMS = { iss: "https://token.actions.githubusercontent.com", sub: "repo:acme/7", repository_id: "1007" };
 const SCOPE = "repository:team-8/app:push";
@@ -68,16 +67,16 @@ function since(begun: bigint): number {
   return Number(process.hrtime.bigint() - begun) / 1e6;
 }
 
-export function benchExplain(): ExplainResult[] {
+export function benchExplain(rounds: number): ExplainResult[] {
   const folder = mkdtempSync(join(tmpdir(), "acr-broker-bench-"));
   try {
-    return measured(folder);
+    return measured(folder, rounds);
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
-function measured(folder: string): ExplainResult[] {
+function measured(folder: string, rounds: number): ExplainResult[] {
   const claims = join(folder, "claims.json");
   writeFileSync(claims, JSON.stringify(CLAIMS));
   const node: number[] = [];
@@ -92,7 +91,7 @@ function measured(folder: string): ExplainResult[] {
     const times = { first: [] as number[], again: [] as number[], inside: [] as number[] };
     return { size, args, times, inside: () => answer(principal, request, config) };
   });
-  for (let round = 0; round < ROUNDS; round++) {
+  for (let round = 0; round < rounds; round++) {
     for (const { args, times, inside } of cases) {
       const cache = join(folder, "cache");
       rmSync(cache, { recursive: true, force: true });

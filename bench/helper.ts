@@ -14,7 +14,6 @@ import { digestOfAll } from "../cli/credential-helper/asked-with.ts";
 import { keep, keptFolder, makeKeptFolder } from "../cli/credential-helper/kept.ts";
 import { type Spread, spread } from "./spread.ts";
 
-const ROUNDS = 41;
 const HELPER = fileURLToPath(new URL("../build/docker-credential-acr-broker.cjs", import.meta.url));
 const HOST = "acme-registry.cn-hangzhou.cr.aliyuncs.com";
 
@@ -24,16 +23,16 @@ export interface HelperResult {
   readonly ratioToNode: number;
 }
 
-export function benchHelper(): HelperResult {
+export function benchHelper(rounds: number): HelperResult {
   const home = mkdtempSync(join(tmpdir(), "acr-broker-bench-"));
   try {
-    return measured(home);
+    return measured(home, rounds);
   } finally {
     rmSync(home, { recursive: true });
   }
 }
 
-function measured(home: string): HelperResult {
+function measured(home: string, rounds: number): HelperResult {
   const environment = {
     HOME: home,
     ACR_BROKER_URL: "http://127.0.0.1:2",
@@ -49,7 +48,7 @@ function measured(home: string): HelperResult {
   keep(folder, digest, { host: HOST, username: "cr_temp_user", secret, keptAt, usableUntil: keptAt + 1_200_000 }, user);
 
   const times = { node: [] as number[], hit: [] as number[] };
-  for (let round = 0; round < ROUNDS; round++) {
+  for (let round = 0; round < rounds; round++) {
     times.node.push(run(["-e", "0"], "", environment));
     times.hit.push(run([HELPER, "get"], secret, environment));
   }

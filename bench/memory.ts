@@ -5,7 +5,7 @@
  */
 
 import { requestBytes } from "./connection.ts";
-import type { ServerCore } from "./cores.ts";
+import type { Place } from "./cores.ts";
 import { load } from "./load.ts";
 import { askFor, withScene } from "./scene.ts";
 import { baseline, startTarget, type Target } from "./targets.ts";
@@ -16,7 +16,7 @@ export interface MemoryOptions {
   readonly requests: number;
   /** How often its memory is looked at, after as many requests each time. */
   readonly steps: number;
-  readonly core: ServerCore;
+  readonly place: Place;
 }
 
 export interface MemoryResult {
@@ -36,7 +36,7 @@ export interface Step {
 
 const IN_FLIGHT = 16;
 
-export function benchMemory({ dists, requests, steps, core }: MemoryOptions): Promise<MemoryResult[]> {
+export function benchMemory({ dists, requests, steps, place }: MemoryOptions): Promise<MemoryResult[]> {
   return withScene(dists, async ({ tokens, cloud, issuers, brokers }) => {
     /** Of an elliptic curve, since a hundred thousand RSA signatures take longer than the requests do. */
     const request = (index: number) => {
@@ -47,7 +47,7 @@ export function benchMemory({ dists, requests, steps, core }: MemoryOptions): Pr
     for (const target of [...brokers, baseline(cloud.url)]) {
       results.push({
         of: target.name,
-        steps: await stepsOf(target, request, steps, Math.ceil(requests / steps), core),
+        steps: await stepsOf(target, request, steps, Math.ceil(requests / steps), place),
       });
     }
     return results;
@@ -59,9 +59,9 @@ async function stepsOf(
   request: (index: number) => Buffer,
   steps: number,
   size: number,
-  core: ServerCore,
+  place: Place,
 ): Promise<Step[]> {
-  const { port, memory, stop } = await startTarget(target, core, { memory: true });
+  const { port, memory, stop } = await startTarget(target, place, { memory: true });
   const taken: Step[] = [];
   try {
     for (let step = 0; step <= steps; step++) {

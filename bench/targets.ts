@@ -6,7 +6,7 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, wri
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import type { ServerCore } from "./cores.ts";
+import { ANYWHERE, type Place } from "./cores.ts";
 import { AUDIENCE } from "./tokens.ts";
 
 export interface Target {
@@ -108,7 +108,9 @@ export async function prepareBroker(dist: string, cloudUrl: string): Promise<Pre
 
   const folder = mkdtempSync(join(tmpdir(), "acr-broker-bench-"));
   const remove = () => rmSync(folder, { recursive: true, force: true });
-  for (const name of readdirSync(built)) cpSync(join(built, name), join(folder, name), { recursive: true });
+  for (const name of readdirSync(built)) {
+    cpSync(join(built, name), join(folder, name), { recursive: true, preserveTimestamps: true });
+  }
   const policy = join(folder, "broker.yaml");
   const compiled = join(folder, "broker.compiled.json");
   const [head = ""] = readFileSync(compiled, "utf8").split("\n", 1);
@@ -121,7 +123,7 @@ export async function prepareBroker(dist: string, cloudUrl: string): Promise<Pre
   const target: Target = { name: dist, kind: "broker", args: ["server.cjs"], folder, environment };
   // A digest that no policy has: only a broker that took the compiled one can tell of it.
   writeFileSync(compiled, compile({ ...config, digest: "of-the-compiled" }, sources, loader));
-  const { started, stop } = await startTarget(target, undefined);
+  const { started, stop } = await startTarget(target, ANYWHERE);
   await stop();
   if (!started.includes("of-the-compiled")) {
     remove();
@@ -138,11 +140,12 @@ function load<Module>(folder: string, name: string): Promise<Module> {
 /** Resolves as soon as it says where it listens; `started` is what it said. @throws Error with its words where it ends before */
 export async function startTarget(
   target: Target,
-  core: ServerCore,
+  place: Place,
   watched: { readonly memory?: boolean } = {},
 ): Promise<Running & { readonly started: string }> {
   const collecting = watched.memory ? ["--expose-gc", "--require", join(HERE, "collect.cjs")] : [];
-  const command = [process.execPath, ...collecting, ...target.args];
+  const command = [place.node, ...collecting, ...target.args];
+  const { core } = place;
   const [program = "", ...args] = core === undefined ? command : ["taskset", "-c", String(core), ...command];
   const child = spawn(program, args, {
     cwd: target.folder,

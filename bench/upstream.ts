@@ -4,14 +4,14 @@
  */
 
 import { requestBytes } from "./connection.ts";
-import type { ServerCore } from "./cores.ts";
+import type { Place } from "./cores.ts";
 import { load } from "./load.ts";
 import { askFor, withScene } from "./scene.ts";
 import { baseline, startTarget } from "./targets.ts";
 
 export interface UpstreamResult {
   readonly of: string;
-  readonly what: "miss" | "hit" | "100 equal in flight";
+  readonly what: "miss" | "hit" | "100 equal in flight" | "100 equal in flight, ten instances with Redis";
   readonly calls: number;
 }
 
@@ -20,7 +20,7 @@ const LATENCY_MS = 100;
 
 export function benchUpstream(options: {
   readonly dists: readonly string[];
-  readonly core: ServerCore;
+  readonly place: Place;
 }): Promise<UpstreamResult[]> {
   return withScene(options.dists, async ({ tokens, cloud, issuers, brokers }) => {
     const token = tokens.mint(issuers.again);
@@ -32,7 +32,7 @@ export function benchUpstream(options: {
     ] as const;
     const results: UpstreamResult[] = [];
     for (const target of [...brokers, baseline(cloud.url)]) {
-      const { port, stop } = await startTarget(target, options.core);
+      const { port, stop } = await startTarget(target, options.place);
       try {
         for (const { what, requests } of cases) {
           await cloud.next(LATENCY_MS);

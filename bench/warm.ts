@@ -7,7 +7,7 @@
 
 import type { Cloud } from "./cloud.ts";
 import { requestBytes } from "./connection.ts";
-import type { ServerCore } from "./cores.ts";
+import type { Place } from "./cores.ts";
 import { load } from "./load.ts";
 import { askFor, type Scene, withScene } from "./scene.ts";
 import { type Spread, shareOf, spread } from "./spread.ts";
@@ -18,7 +18,7 @@ export interface WarmOptions {
   readonly rounds: number;
   /** 1 is a whole round; less has fewer requests in it. */
   readonly size: number;
-  readonly core: ServerCore;
+  readonly place: Place;
 }
 
 export interface WarmResult {
@@ -74,14 +74,14 @@ interface Subject {
   readonly rounds: Round[];
 }
 
-export function benchWarm({ dists, rounds, size, core }: WarmOptions): Promise<WarmResult[]> {
+export function benchWarm({ dists, rounds, size, place }: WarmOptions): Promise<WarmResult[]> {
   return withScene(dists, async (scene) => {
     const rungs = rungsOf(scene, size);
     const subjects: Subject[] = [];
     const servers: Running[] = [];
     try {
       for (const target of [floor(), hono(), ...scene.brokers, baseline(scene.cloud.url)]) {
-        const server = await startTarget(target, core);
+        const server = await startTarget(target, place);
         servers.push(server);
         for (const rung of rungs) {
           if (rung.kinds.includes(target.kind)) subjects.push({ target, server, rung, rounds: [] });

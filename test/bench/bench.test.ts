@@ -3,6 +3,7 @@
 import { expect, test } from "vitest";
 import { benchCold } from "../../bench/cold.ts";
 import { openConnection, requestBytes } from "../../bench/connection.ts";
+import { ANYWHERE } from "../../bench/cores.ts";
 import { benchMemory } from "../../bench/memory.ts";
 import { askFor } from "../../bench/scene.ts";
 import { baseline, DIST, startTarget } from "../../bench/targets.ts";
@@ -12,7 +13,7 @@ import { jobClaims } from "../sandbox/broker-process.ts";
 import { startCloud } from "../sandbox/cloud.ts";
 import { startIssuer } from "../sandbox/issuer.ts";
 
-const SMALL = { dists: [DIST], core: undefined, rounds: 1 };
+const SMALL = { dists: [DIST], place: ANYWHERE, rounds: 1 };
 /** Each starts some twenty processes, on a machine that has other tests to run. */
 const SLOW = 90_000;
 
@@ -111,7 +112,7 @@ test(
       ALIBABA_CLOUD_ACCESS_KEY_SECRET: keys.accessKeySecret,
       ALIBABA_CLOUD_SECURITY_TOKEN: keys.securityToken,
     };
-    const server = await startTarget({ ...target, environment }, undefined);
+    const server = await startTarget({ ...target, environment }, ANYWHERE);
     const connection = await openConnection(server.port);
     try {
       const ask = async (branch: string) =>
