@@ -106,4 +106,9 @@ if (names.length === 0) {
   console.error(`there is no benchmark ${named}; there are ${NAMES.join(", ")}`);
   process.exit(1);
 }
-for (const name of names) await run(name);
+try {
+  for (const name of names) await run(name);
+} catch (error) {
+  console.error((error as Error).message);
+  process.exitCode = 1;
+}
