@@ -109,8 +109,8 @@ async function start(target: Target, { requests, status }: Case, place: Place): 
   const begun = now();
   const server = await startTarget(target, place);
   const listening = now();
-  const connection = await openConnection(server.port);
   try {
+    const connection = await openConnection(server.port);
     let asked = listening;
     let answer = { status: 0, body: "" };
     for (const request of requests) {
@@ -119,10 +119,10 @@ async function start(target: Target, { requests, status }: Case, place: Place): 
     }
     const answered = now();
     const cpu = server.cpuMs();
+    connection.close();
     if (answer.status !== status) throw new Error(`${target.name} answered ${answer.status}: ${answer.body}`);
     return { milliseconds: answered - begun, listening: listening - begun, request: answered - asked, cpu };
   } finally {
-    connection.close();
     await server.stop();
   }
 }

@@ -101,36 +101,41 @@ export async function prepareBroker(dist: string, cloudUrl: string): Promise<Pre
   const built = resolve(dist);
   const code = join(built, "server.cjs");
   if (!existsSync(code)) throw new Error(`${code} is not there: npm run build makes it`);
-  const beside = join(built, "../shared/config");
-  const sourcesAt = existsSync(beside) ? beside : join(HERE, "../shared/config");
-  const { compile } = await load<typeof import("../shared/config/compiled.ts")>(sourcesAt, "compiled.ts");
-  const { loadConfig } = await load<typeof import("../shared/config/load.ts")>(sourcesAt, "load.ts");
-
   const folder = mkdtempSync(join(tmpdir(), "acr-broker-bench-"));
   const remove = () => rmSync(folder, { recursive: true, force: true });
-  for (const name of readdirSync(built)) {
-    cpSync(join(built, name), join(folder, name), { recursive: true, preserveTimestamps: true });
+  try {
+    for (const name of readdirSync(built)) {
+      cpSync(join(built, name), join(folder, name), { recursive: true, preserveTimestamps: true });
+    }
+    const environment = { ...KEYS, BROKER_HOST: "127.0.0.1", FC_SERVER_PORT: "0" };
+    const target: Target = { name: dist, kind: "broker", args: ["server.cjs"], folder, environment };
+    const beside = join(built, "../shared/config");
+    await givePolicy(target, policyOf(cloudUrl), existsSync(beside) ? beside : join(HERE, "../shared/config"));
+    return { target, remove };
+  } catch (error) {
+    remove();
+    throw error;
   }
-  const policy = join(folder, "broker.yaml");
-  const compiled = join(folder, "broker.compiled.json");
+}
+
+async function givePolicy(target: Target, policy: string, sourcesAt: string): Promise<void> {
+  const { compile } = await load<typeof import("../shared/config/compiled.ts")>(sourcesAt, "compiled.ts");
+  const { loadConfig } = await load<typeof import("../shared/config/load.ts")>(sourcesAt, "load.ts");
+  const file = join(target.folder, "broker.yaml");
+  const compiled = join(target.folder, "broker.compiled.json");
   const [head = ""] = readFileSync(compiled, "utf8").split("\n", 1);
   const { loader } = JSON.parse(head) as { loader: string };
-  writeFileSync(policy, policyOf(cloudUrl));
+  writeFileSync(file, policy);
   const sources: { name: string; bytes: Uint8Array }[] = [];
-  const config = loadConfig(policy, ({ bytes }) => sources.push({ name: "broker.yaml", bytes }));
-
-  const environment = { ...KEYS, BROKER_HOST: "127.0.0.1", FC_SERVER_PORT: "0" };
-  const target: Target = { name: dist, kind: "broker", args: ["server.cjs"], folder, environment };
-  // A digest that no policy has: only a broker that took the compiled one can tell of it.
+  const config = loadConfig(file, ({ bytes }) => sources.push({ name: "broker.yaml", bytes }));
+  // First with a digest that no policy has: only a broker that took the compiled one can tell of it.
   writeFileSync(compiled, compile({ ...config, digest: "of-the-compiled" }, sources, loader));
   const { started, stop } = await startTarget(target, ANYWHERE);
   await stop();
   if (!started.includes("of-the-compiled")) {
-    remove();
-    throw new Error(`${dist} was built by other sources than ${resolve(sourcesAt)}: run npm run build there`);
+    throw new Error(`${target.name} was built by other sources than ${resolve(sourcesAt)}: run npm run build there`);
   }
   writeFileSync(compiled, compile(config, sources, loader));
-  return { target, remove };
 }
 
 function load<Module>(folder: string, name: string): Promise<Module> {

@@ -1,5 +1,8 @@
 /** That the benchmarks of servers measure what they say, once and small. How long anything takes is no test's matter. */
 
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { benchCold } from "../../bench/cold.ts";
 import { openConnection, requestBytes } from "../../bench/connection.ts";
@@ -131,3 +134,17 @@ test(
   },
   SLOW,
 );
+
+test("a build that does not take the run's policy as compiled is refused, and not measured reading YAML", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "bench-"));
+  try {
+    cpSync(DIST, folder, { recursive: true });
+    const compiled = join(folder, "broker.compiled.json");
+    writeFileSync(compiled, readFileSync(compiled, "utf8").replace(/"loader":"[^"]*"/, '"loader":"another"'));
+    await expect(benchUpstream({ dists: [folder], place: ANYWHERE })).rejects.toThrow(
+      /was built by other sources than .*shared\/config: run npm run build there/,
+    );
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
