@@ -37,6 +37,7 @@ const ALLOWED: Readonly<Record<string, Readonly<Record<string, "code" | "type">>
     "shared/config": "type",
     "shared/error.ts": "code",
     "shared/policy": "code",
+    "shared/store": "type",
   },
   "shared/audit": {
     "shared/error.ts": "code",

@@ -32,6 +32,7 @@ function redisFields(redis: RedisSettings | undefined): Record<string, string | 
     password_env: redis?.passwordVariable,
     key_prefix: redis?.keyPrefix,
     when_unavailable: redis?.whenUnavailable,
+    "credentials.key_env": redis?.credentialKeyVariables?.join(", "),
   };
 }
 

@@ -15,9 +15,9 @@ import { replayGuard } from "../../shared/identity/replay.ts";
 import { issuer } from "../../shared/issuing/issue.ts";
 import { clientAddress, type SocketAddress } from "./client-address.ts";
 import { decideAndIssue } from "./decide-and-issue.ts";
+import { instancesShare } from "./instances-share.ts";
 import { oauthError } from "./oauth-error.ts";
 import { problem } from "./problem.ts";
-import { replayStore } from "./replay-store.ts";
 import { discoveryRoute } from "./routes/discovery.ts";
 import { explainRoute } from "./routes/explain.ts";
 import { type Health, healthRoutes } from "./routes/health.ts";
@@ -37,6 +37,8 @@ export interface Outside {
   readonly environment: Environment;
   readonly socketAddress: SocketAddress;
   readonly newRequestId: () => string;
+  /** Such as nobody can guess. */
+  readonly randomBytes: (size: number) => Buffer;
   readonly log: Log;
   /** The function's own keys, which live as long as the process, have expired: a fresh instance must take over. */
   readonly onKeysExpired: () => void;
@@ -62,7 +64,7 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
   const { now, log, environment } = outside;
   const callers = identity(config, outside.fetch, outside.fetchWith, now);
   const health: Health = { draining: false, keysExpired: false, inFlight: 0, onIdle: [] };
-  const { store, redis } = replayStore(config, outside);
+  const { replays, credentials, redis } = instancesShare(config, outside);
   // Now, and not when it is first needed: a request waits for it no longer than for an answer.
   void redis?.warm();
   const keys = (headers: Headers): RoleKeys => roleKeys(environment, headers);
@@ -82,8 +84,8 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
 
   const issue = decideAndIssue({
     config,
-    replay: replayGuard(now, store),
-    issuer: issuer(config, outside),
+    replay: replayGuard(now, replays),
+    issuer: issuer(config, outside, credentials),
     shadow: shadow(config, second, log),
     keys,
     log,

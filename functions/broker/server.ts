@@ -1,6 +1,6 @@
 /** Starts the broker as a process: reads the environment and the configuration, listens, stops in order. */
 
-import { randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import { request } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -14,7 +14,7 @@ import { LOADER, readCompiled } from "../../shared/config/compiled.ts";
 import { type BrokerConfig, ConfigError } from "../../shared/config/config.ts";
 import { broker } from "./app.ts";
 import { withoutUse } from "./client-address.ts";
-import { missingPassword } from "./replay-store.ts";
+import { secretProblem } from "./instances-share.ts";
 import { fetchTrusting } from "./trusting-fetch.ts";
 
 /** For requests under way when the process is told to stop; longer than any may take upstream. */
@@ -27,9 +27,9 @@ async function main(): Promise<void> {
   const file = environment["BROKER_CONFIG"] || "./broker.yaml";
   const config = await readConfig(file);
   if (config === undefined) return;
-  const missing = missingPassword(config, environment);
-  if (missing !== undefined) {
-    fail(missing);
+  const problem = secretProblem(config, environment);
+  if (problem !== undefined) {
+    fail(problem);
     return;
   }
   const written = environment["FC_SERVER_PORT"] || environment["FC_CUSTOM_LISTEN_PORT"] || "9000";
@@ -53,6 +53,7 @@ async function main(): Promise<void> {
       environment,
       socketAddress: (c) => getConnInfo(c).remote.address,
       newRequestId: randomUUID,
+      randomBytes,
       log,
       onKeysExpired: () => stop("the function role's keys have expired", 1),
     },

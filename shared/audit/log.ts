@@ -49,7 +49,8 @@ export interface DecisionEvent {
   readonly code?: ErrorCode | "internal_error";
   readonly role_arn?: string;
   readonly session_name?: string;
-  readonly cache?: "hit" | "joined" | "miss";
+  /** Where the credential came from; see `CacheOutcome`. */
+  readonly cache?: "hit" | "shared_hit" | "joined" | "shared_joined" | "miss";
   readonly token_fingerprint?: string;
   readonly expires_at?: string;
   readonly assume_role_request_id?: string;

@@ -119,6 +119,11 @@ export function crossProblems(config: Sound<ConfigFile>): Problem[] {
       "stands without password_env; name the variable that holds the user's password",
     );
   }
+  for (const [index, variable] of (redis?.credentials?.key_env ?? []).entries()) {
+    if (variable === undefined || variable !== redis?.password_env) continue;
+    const path = ["redis", "credentials", "key_env", index];
+    refuse(path, "value", "is the password's variable, and Redis would know the key; make a key of its own");
+  }
   if (redis?.tls === false && "ca_file" in redis) {
     refuse(["redis", "ca_file"], "key", "stands beside tls: false, where nothing is vouched for; keep one of the two");
   }

@@ -141,6 +141,8 @@ export interface RedisSettings {
   readonly keyPrefix: string;
   /** Where Redis does not answer: go on with what this instance remembers, or refuse what cannot be counted. */
   readonly whenUnavailable: "memory" | "refuse";
+  /** The environment variables with the keys that seal issued credentials there; left out: none are kept there. */
+  readonly credentialKeyVariables?: readonly string[];
 }
 
 /** One thing wrong with the file. */

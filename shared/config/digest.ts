@@ -4,16 +4,18 @@ import { createHash } from "node:crypto";
 import type { Condition } from "../policy/condition.ts";
 import type { Limit } from "../policy/limit.ts";
 import { formatScope } from "../policy/scope.ts";
-import type { BrokerConfig } from "./config.ts";
+import type { BrokerConfig, RedisSettings } from "./config.ts";
 
 /**
- * Over everything that decides, defaults filled in. Left out: what is only for people (the grants' lines, when a key was made, its last digits). Order counts only where
+ * Over everything that decides, defaults filled in. Left out: what is only for people (the grants' lines, when a key was made, its last digits), and which
+ * keys seal credentials in Redis, or a new one would make every credential anew. Order counts only where
  * it is seen from outside (a registry's endpoints): grants are all considered, their conditions must all hold, and the
  * lists sorted here are sets.
  */
-export function digest({ shadow: _, ...config }: Omit<BrokerConfig, "digest">): string {
+export function digest({ shadow: _, redis, ...config }: Omit<BrokerConfig, "digest">): string {
   const canonical = {
     ...config,
+    ...(redis === undefined ? {} : { redis: withoutCredentials(redis) }),
     registries: [...config.registries.values()].sort(byName),
     issuers: [...config.issuers.values()]
       .sort(byName)
@@ -42,6 +44,10 @@ export function digest({ shadow: _, ...config }: Omit<BrokerConfig, "digest">): 
     ...(config.ceiling === undefined ? {} : { ceiling: config.ceiling.map(formatScope).sort() }),
   };
   return `sha256:${createHash("sha256").update(JSON.stringify(canonical, sortedKeys)).digest("hex")}`;
+}
+
+function withoutCredentials({ credentialKeyVariables: _, ...redis }: RedisSettings): object {
+  return redis;
 }
 
 function canonicalConditions(when: readonly Condition[]): Condition[] {

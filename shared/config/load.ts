@@ -209,6 +209,7 @@ function redisSettings(redis: NonNullable<ConfigFile["redis"]>, ca: PrivateCa | 
     ...(redis.password_env === undefined ? {} : { passwordVariable: redis.password_env }),
     keyPrefix: redis.key_prefix ?? "acr-token-broker",
     whenUnavailable: redis.when_unavailable ?? "memory",
+    ...(redis.credentials === undefined ? {} : { credentialKeyVariables: redis.credentials.key_env }),
   };
 }
 

@@ -337,6 +337,22 @@ const apiKey = z.strictObject({
   ),
 });
 
+/** The name of an environment variable; not echoed, since what stands here by mistake may be the secret itself. */
+function variableOf(what: string, example: string, notOurs: string) {
+  return z.string().check(
+    z.regex(/^(?!ALIBABA_CLOUD_)[A-Z][A-Z0-9_]{0,63}$/, {
+      error: ({ input }) =>
+        /^ALIBABA_CLOUD_[A-Z_]+$/.test(String(input))
+          ? notOurs
+          : `is no environment variable's name; write the name, such as ${example}, and never ${what} itself`,
+    }),
+    z.describe(`the name of the environment variable that holds ${what}, such as ${example}`),
+  );
+}
+
+/** Each is looked under where the first has nothing. */
+const MOST_CACHE_KEYS = 3;
+
 const redis = z
   .strictObject({
     host: ruled(values.machine, "the host name or address of Redis or Tair"),
@@ -362,7 +378,7 @@ const redis = z
           ),
         ),
     ),
-    // Not echoed, nor is the next: what stands here by mistake may be the password itself.
+    // Not echoed: what stands here by mistake may be the password itself.
     username: z.optional(
       z.string().check(
         z.regex(/^[A-Za-z0-9_.@-]{1,128}$/, {
@@ -372,14 +388,10 @@ const redis = z
       ),
     ),
     password_env: z.optional(
-      z.string().check(
-        z.regex(/^(?!ALIBABA_CLOUD_)[A-Z][A-Z0-9_]{0,63}$/, {
-          error: ({ input }) =>
-            /^ALIBABA_CLOUD_[A-Z_]+$/.test(String(input))
-              ? "names one of the broker's own keys, which would be sent to Redis; name a variable that holds Redis' password"
-              : "is no environment variable's name; write the name, such as ACR_BROKER_REDIS_PASSWORD, and never the password itself",
-        }),
-        z.describe("the name of the environment variable that holds the password, such as ACR_BROKER_REDIS_PASSWORD"),
+      variableOf(
+        "the password",
+        "ACR_BROKER_REDIS_PASSWORD",
+        "names one of the broker's own keys, which would be sent to Redis; name a variable that holds Redis' password",
       ),
     ),
     key_prefix: z.optional(
@@ -396,6 +408,23 @@ const redis = z
             "memory goes on with what each instance remembers, refuse refuses what cannot be counted; memory when left out",
           ),
         ),
+    ),
+    credentials: z.optional(
+      z
+        .strictObject({
+          key_env: listOf(
+            variableOf(
+              "the key",
+              "ACR_BROKER_CACHE_KEY",
+              "names one of the broker's own keys; name a variable that holds 32 random bytes in base64",
+            ),
+            "the names of environment variables, each with 32 random bytes in base64: the first seals, every one opens",
+          ).check(
+            z.refine((names) => names.length <= MOST_CACHE_KEYS, "has more than 3 names; keep the newest"),
+            z.meta({ maxItems: MOST_CACHE_KEYS }),
+          ),
+        })
+        .check(z.describe("issued credentials are kept there too, sealed; each instance keeps its own when left out")),
     ),
   })
   .check(

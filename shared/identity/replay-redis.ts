@@ -40,19 +40,18 @@ export function redisReplayStore(
       const key = `${keyPrefix}:replay:${digest(issuer, tokenId)}`;
       const lives = expiresAt - now().getTime() + LONGER_MS;
       // With the token in it: scopes alone could be guessed from their digest.
-      const answer = await redis.run(USE, key, [
-        digest(issuer, tokenId, purpose),
-        most === "bound" ? 0 : most,
-        lives,
-        newId(),
-      ]);
+      const answer = await redis.run(
+        USE,
+        [key],
+        [digest(issuer, tokenId, purpose), most === "bound" ? 0 : most, lives, newId()],
+      );
       if (answer === "unavailable") return "unavailable";
       const { reply: id } = answer;
       if (typeof id !== "string") return id === 0 ? "refused" : "unavailable";
       return {
         async giveBack() {
           // Not answered: the mark stays until the token expires. Nothing is allowed by that which was not.
-          await redis.run(GIVE_BACK, key, [id]);
+          await redis.run(GIVE_BACK, [key], [id]);
         },
       };
     },

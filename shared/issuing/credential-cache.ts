@@ -16,52 +16,90 @@ export interface Credential {
   readonly upstreamRequestIds: { readonly assumeRole: string; readonly authorizationToken: string };
 }
 
-/** `hit`: from the cache. `joined`: made for an equal request under way. `miss`: made for this one. */
-export type CacheOutcome = "hit" | "joined" | "miss";
+/**
+ * `hit`: from this instance's memory. `shared_hit`: from what all instances share. `joined`: found or made for an equal request
+ * under way in this instance. `shared_joined`: made by another instance meanwhile. `miss`: made for this one.
+ */
+export type CacheOutcome = "hit" | "shared_hit" | "joined" | "shared_joined" | "miss";
+
+/** Seconds, both. */
+export interface WantedLife {
+  /** How long it must live yet. */
+  readonly minTtlSeconds: number;
+  /** How long one can live yet that was made for these rights. */
+  readonly longestSeconds: number;
+}
+
+/** One that another instance left for all, or what `make` gives. Rejects only as `make` does. */
+export type FindOrMake = (
+  key: string,
+  wanted: WantedLife,
+  make: () => Promise<Credential>,
+) => Promise<{ credential: Credential; outcome: "shared_hit" | "shared_joined" | "miss" }>;
 
 export interface CredentialCache {
   /**
    * A credential for `key` that lives for at least `minTtlSeconds` more, or one that is made; a failure is not kept.
-   * `prepare` is called only where one has to be: requests share one that is being made where `means` are equal too, so
+   * `prepare` is called only where memory has none: requests share one that is being made where `means` are equal too, so
    * that nobody gets the failure of keys that are not his.
    */
   get(
     key: string,
     minTtlSeconds: number,
-    prepare: () => { readonly means: string; make(): Promise<Credential> },
+    prepare: () => { readonly means: string; readonly longestSeconds: number; make(): Promise<Credential> },
   ): Promise<{ credential: Credential; outcome: CacheOutcome }>;
 }
 
 /** Some 3 KB each, most of it the password. */
 const MOST_CREDENTIALS = 5_000;
 
-export function credentialCache(now: () => Date): CredentialCache {
+/** `findOrMake`: where instances share theirs; each makes its own when left out. */
+export function credentialCache(now: () => Date, findOrMake: FindOrMake = makeOnly): CredentialCache {
   const kept = new LRUCache<string, Credential>({ max: MOST_CREDENTIALS });
-  const underWay = new Map<string, Promise<Credential>>();
+  const underWay = new Map<string, ReturnType<FindOrMake>>();
 
-  return {
-    async get(key, minTtlSeconds, prepare) {
-      const known = kept.get(key);
-      if (known !== undefined) {
-        const left = (known.expiresAt.getTime() - now().getTime()) / 1000;
-        if (left > 0 && left >= minTtlSeconds) return { credential: known, outcome: "hit" };
-        if (left <= 0) kept.delete(key);
-      }
-      const { means, make } = prepare();
-      const flight = `${key} ${means}`;
-      const joined = underWay.get(flight);
-      if (joined !== undefined) return { credential: await joined, outcome: "joined" };
-      const making = make();
-      underWay.set(flight, making);
-      try {
-        const credential = await making;
-        kept.set(key, credential);
-        return { credential, outcome: "miss" };
-      } finally {
-        underWay.delete(flight);
-      }
-    },
+  const get: CredentialCache["get"] = async (key, minTtlSeconds, prepare) => {
+    const known = kept.get(key);
+    if (known !== undefined) {
+      if (serves(known, minTtlSeconds, now())) return { credential: known, outcome: "hit" };
+      if (secondsLeft(known, now()) <= 0) kept.delete(key);
+    }
+    const { means, longestSeconds, make } = prepare();
+    const flight = `${key} ${means}`;
+    const joined = underWay.get(flight);
+    if (joined !== undefined) {
+      const { credential, outcome } = await joined;
+      // None can be newer than one just made; one that was found may be too old for this request.
+      if (outcome === "miss" || serves(credential, minTtlSeconds, now())) return { credential, outcome: "joined" };
+      return get(key, minTtlSeconds, prepare);
+    }
+    const making = findOrMake(key, { minTtlSeconds, longestSeconds }, make);
+    underWay.set(flight, making);
+    try {
+      const found = await making;
+      kept.set(key, found.credential);
+      return found;
+    } finally {
+      underWay.delete(flight);
+    }
   };
+  return { get };
+}
+
+const makeOnly: FindOrMake = async (_key, _wanted, make) => ({ credential: await make(), outcome: "miss" });
+
+/** Negative where it has ended. */
+export function secondsLeft({ expiresAt }: Credential, now: Date): number {
+  return (expiresAt.getTime() - now.getTime()) / 1000;
+}
+
+export function serves(credential: Credential, minTtlSeconds: number, now: Date): boolean {
+  const left = secondsLeft(credential, now);
+  return left > 0 && left >= minTtlSeconds;
+}
+
+export function fingerprintOf(password: string): string {
+  return `sha256:${createHash("sha256").update(password).digest("hex")}`;
 }
 
 /** One key for all that makes two credentials different. */

@@ -3,7 +3,6 @@
  * for equal requests. The only way from a decision to Alibaba Cloud.
  */
 
-import { createHash } from "node:crypto";
 import { assumeRole, type Endpoint } from "../alibaba/assume-role.ts";
 import { authorizationToken } from "../alibaba/authorization-token.ts";
 import type { CallContext } from "../alibaba/call.ts";
@@ -12,12 +11,19 @@ import { roleSessionName } from "../alibaba/session-name.ts";
 import type { AlibabaEndpoints, BrokerConfig, Registry } from "../config/config.ts";
 import { BrokerError } from "../error.ts";
 import { type AllowedDecision, termsOf } from "../policy/terms.ts";
-import { type CacheOutcome, type Credential, cacheKey, credentialCache } from "./credential-cache.ts";
+import {
+  type CacheOutcome,
+  type Credential,
+  cacheKey,
+  credentialCache,
+  type FindOrMake,
+  fingerprintOf,
+} from "./credential-cache.ts";
 
 /** How far the cloud's clock and ours may be apart: half of what STS itself forgives a request. */
 const CLOCK_TOLERANCE_SECONDS = 450;
 
-/** Both calls, their retries and the pauses between them. */
+/** Waiting for another instance, both calls, their retries and the pauses between them. */
 const UPSTREAM_DEADLINE_MS = 8_000;
 
 export interface IssueRequest {
@@ -43,8 +49,9 @@ export interface Issuer {
   issue(request: IssueRequest): Promise<Issued>;
 }
 
-export function issuer(config: BrokerConfig, context: CallContext): Issuer {
-  const cache = credentialCache(context.now);
+/** `findOrMake`: where instances share credentials. */
+export function issuer(config: BrokerConfig, context: CallContext, findOrMake?: FindOrMake): Issuer {
+  const cache = credentialCache(context.now, findOrMake);
 
   return {
     async issue({ decision, caller, ttlSeconds, minTtlSeconds, keys }) {
@@ -55,8 +62,9 @@ export function issuer(config: BrokerConfig, context: CallContext): Issuer {
       const { lifetimeSeconds, policy } = terms;
       const sessionName = roleSessionName(caller);
 
-      async function make(roleKeys: RoleKeys): Promise<Credential> {
-        const deadline = new Date(context.now().getTime() + UPSTREAM_DEADLINE_MS);
+      const longestSeconds = lifetimeSeconds + CLOCK_TOLERANCE_SECONDS;
+
+      async function make(roleKeys: RoleKeys, deadline: Date): Promise<Credential> {
         const session = await assumeRole(
           {
             roleArn: rights.roleArn,
@@ -77,7 +85,7 @@ export function issuer(config: BrokerConfig, context: CallContext): Issuer {
         const expiresAt = new Date(Math.min(login.expiresAt.getTime(), session.expiresAt.getTime()));
         const livesSeconds = (expiresAt.getTime() - context.now().getTime()) / 1000;
         // One that lives on beyond what was decided is a right that nobody granted.
-        if (livesSeconds <= 0 || livesSeconds > lifetimeSeconds + CLOCK_TOLERANCE_SECONDS) {
+        if (livesSeconds <= 0 || livesSeconds > longestSeconds) {
           throw new BrokerError(
             "upstream_rejected",
             `Alibaba Cloud issued a credential that ${livesSeconds <= 0 ? "has already expired" : "lives longer than was asked for"}; compare the clocks`,
@@ -88,7 +96,7 @@ export function issuer(config: BrokerConfig, context: CallContext): Issuer {
           password: login.password,
           issuedAt: context.now(),
           expiresAt,
-          fingerprint: `sha256:${createHash("sha256").update(login.password).digest("hex")}`,
+          fingerprint: fingerprintOf(login.password),
           upstreamRequestIds: { assumeRole: session.requestId, authorizationToken: login.requestId },
         };
       }
@@ -106,7 +114,12 @@ export function issuer(config: BrokerConfig, context: CallContext): Issuer {
       ]);
       const prepare = () => {
         const roleKeys = keys();
-        return { means: `${roleKeys.from} ${roleKeys.accessKeyId}`, make: () => make(roleKeys) };
+        const deadline = new Date(context.now().getTime() + UPSTREAM_DEADLINE_MS);
+        return {
+          means: `${roleKeys.from} ${roleKeys.accessKeyId}`,
+          longestSeconds,
+          make: () => make(roleKeys, deadline),
+        };
       };
       return { ...(await cache.get(key, minTtlSeconds ?? lifetimeSeconds / 2, prepare)), sessionName };
     },

@@ -10,10 +10,14 @@ import type { RedisSettings } from "../config/config.ts";
 
 export interface SharedRedis {
   /**
-   * Runs a Lua script on one key, as Redis does everything: at once or not at all. Never throws and never takes longer than
-   * the limit. `unavailable` is no promise that it did not run: an answer may have been lost.
+   * Runs a Lua script on keys that it may change, as Redis does everything: at once or not at all. Never throws and never takes
+   * longer than the limit. `unavailable` is no promise that it did not run: an answer may have been lost.
    */
-  run(script: string, key: string, values: readonly (string | number)[]): Promise<{ reply: unknown } | "unavailable">;
+  run(
+    script: string,
+    keys: readonly string[],
+    values: readonly (string | number)[],
+  ): Promise<{ reply: unknown } | "unavailable">;
   /** Connects, so that the first question need not; never throws. */
   warm(): Promise<void>;
   /** Ends the connection, which would keep the process alive. */
@@ -99,7 +103,7 @@ export function sharedRedis({
   }
 
   return {
-    async run(script, key, values) {
+    async run(script, keys, values) {
       if (isLeftAlone()) return "unavailable";
       // This one tries it; those that come meanwhile go on without.
       if (isDown) leftAloneSince = now().getTime();
@@ -108,7 +112,7 @@ export function sharedRedis({
         const client = ready ?? (await open());
         if (client === undefined || isOver) return "unavailable" as const;
         try {
-          const reply = await client.eval(script, 1, key, ...values);
+          const reply = await client.eval(script, keys.length, ...keys, ...values);
           succeeded();
           return { reply };
         } catch (error) {

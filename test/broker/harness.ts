@@ -3,6 +3,7 @@
  * log in the test's hands. When it is closed, everything it logged and every error it answered has been searched for secrets.
  */
 
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { request as httpsRequest } from "node:https";
@@ -86,6 +87,8 @@ export async function read(response: Response): Promise<Answer> {
 }
 
 export interface HarnessOptions {
+  /** Another one, to be closed after this: its cloud and its issuer serve both. */
+  readonly beside?: Harness;
   /** Another world than the default, and what is mounted beside its API. */
   readonly cloud?: CloudOptions;
   readonly policy?: (cloudUrl: string, issuerUrl: string) => string;
@@ -100,6 +103,8 @@ export interface HarnessOptions {
   readonly files?: Readonly<Record<string, string>>;
   /** Beside those of the cloud and the issuer; looked for in logs and errors too. */
   readonly secrets?: readonly string[];
+  /** How it pauses; not at all when left out. */
+  readonly sleep?: (ms: number) => Promise<void>;
   /** How long a request waits for Redis; as long as in earnest when left out. */
   readonly redisLimitMs?: number;
 }
@@ -110,10 +115,11 @@ async function publishedKeys({ url }: Issuer): Promise<string> {
 }
 
 export async function startHarness(options: HarnessOptions = {}): Promise<Harness> {
-  const cloud = await startCloud(options.cloud);
+  const { beside } = options;
+  const cloud = beside?.cloud ?? (await startCloud(options.cloud));
   const clock = { aheadMs: 0 };
   const now = () => new Date(Date.now() + clock.aheadMs);
-  const issuer = await startIssuer({ audience: AUDIENCE, now });
+  const issuer = beside?.issuer ?? (await startIssuer({ audience: AUDIENCE, now }));
   const files = {
     ...options.files,
     ...(options.keysFile === undefined ? {} : { [options.keysFile]: await publishedKeys(issuer) }),
@@ -142,13 +148,14 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   let ids = 0;
   const outside: Outside = {
     now,
-    sleep: async () => {},
+    sleep: options.sleep ?? (async () => {}),
     random: () => 0.5,
     fetch,
     fetchWith: fetchTrusting(httpsRequest),
     environment: options.environment?.(keys) ?? keys,
     socketAddress: options.socketAddress ?? ((c) => getConnInfo(c).remote.address),
     newRequestId: () => `request-${++ids}`,
+    randomBytes,
     log: jsonLog((line) => {
       lines.push(line);
       output.push(line);
@@ -202,7 +209,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
         ...cloud.secrets(),
         ...tokens.map((token) => token.split(".")[2] as string),
       ];
-      await Promise.all([cloud.close(), issuer.close()]);
+      if (beside === undefined) await Promise.all([cloud.close(), issuer.close()]);
       const leaked = secrets.filter((secret) => output.some((text) => text.includes(secret)));
       if (leaked.length > 0) throw new Error(`${leaked.length} secrets were found in logs or errors`);
     },

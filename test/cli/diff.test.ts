@@ -223,6 +223,14 @@ describe("a difference, exit code 1", () => {
       "redis.host: r-abc.redis.rds.aliyuncs.com:6379 → r-abd.redis.rds.aliyuncs.com:6379",
     ],
     ["a Redis in the clear", "host: r-abc", "tls: false, host: r-abc", "!", "redis.tls", "redis.tls: true → false"],
+    [
+      "a Redis that keeps credentials too",
+      "{ host: r-abc.redis.rds.aliyuncs.com }",
+      "{ host: r-abc.redis.rds.aliyuncs.com, credentials: { key_env: [B, A] } }",
+      "!",
+      "redis.credentials.key_env",
+      "redis.credentials.key_env: B, A",
+    ],
     ["another key", "9f86", "0f86", "!", "api key nightly", "sha256: another key"],
   ])("%s", (_, replaced, by, sign, subject, says) => {
     const { code, out, told } = against(replaced, by);

@@ -67,6 +67,7 @@ redis:
   password_env: ACR_BROKER_REDIS_PASSWORD
   key_prefix: acr-token-broker
   when_unavailable: refuse
+  credentials: { key_env: [CACHE_KEY, CACHE_KEY_OLD] }
 `;
 
 /**
@@ -255,6 +256,15 @@ const ROWS: Record<string, Row[]> = {
     ["password_env: ACR_BROKER_REDIS_PASSWORD", "password: canary-Password", "53:3", "is not known here; known are host, port, tls", "editor"],
     ["password_env: ACR_BROKER_REDIS_PASSWORD", "password_env: ALIBABA_CLOUD_SECURITY_TOKEN", "53:17", "names one of the broker's own keys, which would be sent to Redis", "editor"],
     ["password_env: ACR_BROKER_REDIS_PASSWORD", "password_env: 84739201", "53:17", "is a number to YAML; write the name of the environment variable", "editor"],
+    ["CACHE_KEY, CACHE_KEY_OLD", "", "56:27", "is an empty list; name at least one", "editor"],
+    ["CACHE_KEY, CACHE_KEY_OLD", "A, B, C, D", "56:27", "has more than 3 names", "editor"],
+    ["CACHE_KEY_OLD", "CACHE_KEY", "56:39", "stands in the list already", "editor"],
+    ["[CACHE_KEY, CACHE_KEY_OLD]", "CACHE_KEY", "56:27", "is not a list", "editor"],
+    ["CACHE_KEY_OLD", "canary-Y2FuYXJ5", "56:39", "write the name, such as ACR_BROKER_CACHE_KEY, and never the key itself", "editor"],
+    ["CACHE_KEY_OLD", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "56:39", "names one of the broker's own keys; name a variable", "editor"],
+    ["CACHE_KEY_OLD", "ACR_BROKER_REDIS_PASSWORD", "56:39", "is the password's variable, and Redis would know the key"],
+    ["{ key_env: [CACHE_KEY, CACHE_KEY_OLD] }", "{}", "56:3", "is missing", "editor"],
+    ["{ key_env: [CACHE_KEY, CACHE_KEY_OLD] }", "{ key: canary-Y2FuYXJ5 }", "56:18", "is not known here", "editor"],
     ["username: broker", "username: canary Password", "52:13", "is no user's name; write its user, 1 to 128 letters", "editor"],
     ["host: r-abc.redis", 'host: redis://:canary@r-abc.redis', "49:9", '"…@r-abc.redis.rds.aliyuncs.com" is no host; write its name or address alone'],
     ["issuer: https://k8s.internal", "issuer: https://ci:canary@k8s.internal", "18:13", '"…@k8s.internal" is not a plain URL'],

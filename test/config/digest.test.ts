@@ -94,6 +94,12 @@ test("a shadow policy decides nothing", () => {
   expect(digestOf(`${TEXT}shadow: ./next.yaml\n`)).toBe(DIGEST);
 });
 
+test("which keys seal credentials in Redis decides nothing", () => {
+  const sealed = (names: string) => TEXT.replace("key_prefix: brokers", `$&, credentials: { key_env: [${names}] }`);
+  expect(sealed("A")).not.toBe(TEXT);
+  expect([digestOf(sealed("A")), digestOf(sealed("B, A"))]).toEqual([DIGEST, DIGEST]);
+});
+
 test("a second key for a grant changes it", () => {
   expect(digestOf(TEXT.replace("api_key: nightly", "api_key: { any_of: [nightly, weekly] }"))).not.toBe(DIGEST);
 });

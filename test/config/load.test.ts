@@ -166,7 +166,7 @@ describe("redis", () => {
 
   test("all that can be said of it", () => {
     const { redis } = withRedis(
-      "{ host: r-abc.redis.rds.aliyuncs.com, port: 6380, ca_file: ./ca.pem, username: broker, password_env: REDIS_PASSWORD, key_prefix: brokers, when_unavailable: refuse }",
+      "{ host: r-abc.redis.rds.aliyuncs.com, port: 6380, ca_file: ./ca.pem, username: broker, password_env: REDIS_PASSWORD, key_prefix: brokers, when_unavailable: refuse, credentials: { key_env: [CACHE_KEY, CACHE_KEY_OLD] } }",
     );
     expect(redis).toEqual({
       host: "r-abc.redis.rds.aliyuncs.com",
@@ -176,6 +176,7 @@ describe("redis", () => {
       passwordVariable: "REDIS_PASSWORD",
       keyPrefix: "brokers",
       whenUnavailable: "refuse",
+      credentialKeyVariables: ["CACHE_KEY", "CACHE_KEY_OLD"],
     });
     expect(withRedis("{ host: localhost, tls: false }").redis?.tls).toBe(false);
   });

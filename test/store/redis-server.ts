@@ -13,7 +13,7 @@ export interface RedisServer {
   readonly port: number;
   /** For looking at it: every right, and no hurry. */
   readonly admin: Redis;
-  /** All that it holds: names, kinds, values and how long they live. */
+  /** All that it holds, hashes and texts: names, values and how long they live. */
   dump(): Promise<{ key: string; fields: Record<string, string>; livesMs: number }[]>;
   /** When nobody but the admin is connected. */
   deserted(): Promise<void>;
@@ -59,7 +59,8 @@ export async function startRedisServer(config: readonly string[] = []): Promise<
       return Promise.all(
         keys.sort().map(async (key) => ({
           key,
-          fields: await admin.hgetall(key),
+          fields:
+            (await admin.type(key)) === "string" ? { text: String(await admin.get(key)) } : await admin.hgetall(key),
           livesMs: await admin.pttl(key),
         })),
       );

@@ -36,7 +36,7 @@ function connection(port: number, more: Partial<RedisSettings & { password: stri
     ...(inEarnest ? {} : { limitMs: 5_000 }),
   });
   opened.push(redis);
-  return { redis, told, clock, echo: async (text = "hello") => redis.run(ECHO, "test:key", [text]) };
+  return { redis, told, clock, echo: async (text = "hello") => redis.run(ECHO, ["test:key"], [text]) };
 }
 
 async function realServer(...config: string[]) {
@@ -174,7 +174,7 @@ describe.skipIf(!here)("a real Redis", () => {
     const server = await realServer(...config);
     const { redis, told, clock } = connection(server.port);
     for (const _ of [1, 2, 3]) {
-      expect(await redis.run(script, "test:key", ["x"])).toBe("unavailable");
+      expect(await redis.run(script, ["test:key"], ["x"])).toBe("unavailable");
       clock.now += 1_000;
     }
     expect(told).toEqual([why]);
