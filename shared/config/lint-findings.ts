@@ -7,6 +7,7 @@ import { apiKeyRules } from "./api-key-findings.ts";
 import type { BrokerConfig } from "./config.ts";
 import type { Path, Position } from "./document.ts";
 import { grantRules } from "./grant-findings.ts";
+import { redisRules } from "./redis-findings.ts";
 
 export interface Finding {
   /** Stable: `api-key-old`; `config` for what stops the start. */
@@ -28,7 +29,7 @@ export interface Found extends Pick<Finding, "severity" | "message"> {
 
 export type Rule = (config: BrokerConfig, now: Date) => readonly Found[];
 
-const RULES: Readonly<Record<string, Rule>> = { ...apiKeyRules, ...grantRules };
+const RULES: Readonly<Record<string, Rule>> = { ...apiKeyRules, ...grantRules, ...redisRules };
 
 export interface Reviewed {
   readonly config: BrokerConfig;

@@ -10,10 +10,10 @@ import type { SharedRedis } from "../store/redis.ts";
 import { type Credential, type FindOrMake, fingerprintOf, secondsLeft, serves } from "./credential-cache.ts";
 import type { Seal } from "./seal.ts";
 
-/** How long one instance is left to make one: both calls take a few hundred ms. One that died keeps the others no longer. */
-const LOCK_MS = 1_500;
-/** After that nobody waits for another instance any more; longer than a lock, so that one who waits gets that of a dead one. */
-const LONGEST_WAIT_MS = 2_000;
+/** How long one instance is left to make one: what one attempt at a call may take. One that died keeps the others no longer. */
+const LOCK_MS = 3_000;
+/** Then nobody waits for another instance any more. Longer than a lock, so that of a dead one's only one waiter makes it. */
+const LONGEST_WAIT_MS = 4_000;
 /** Up to twice that between two questions. */
 const POLL_MS = 50;
 /** Redis drops a credential that much before it ends, however long the answer was under way. */

@@ -1,6 +1,7 @@
 /** Two brokers and one real Redis: what one has seen counts at the other, and what is left of that when Redis fails. */
 
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
 import { plantCanaries } from "../canaries.ts";
 import { haveTools } from "../e2e/tools.ts";
@@ -10,6 +11,11 @@ import { type Harness, type HarnessOptions, policy, read, startHarness } from ".
 const FIELDS = { registry: "prod", scope: ["repository:web/app:pull"] };
 const PASSWORD = `canary-${randomBytes(12).toString("hex")}`;
 plantCanaries([PASSWORD]);
+
+const [, DOCUMENTED_RIGHTS = ""] =
+  /ACL SETUSER broker on >PASSWORD ~acr-token-broker:\* (.*)/.exec(
+    readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8"),
+  ) ?? [];
 
 const opened: { close(): Promise<void> }[] = [];
 afterEach(async () => {
@@ -25,7 +31,7 @@ interface Pair {
 /** Both believe the issuer of the first. They wait longer for Redis than in earnest: this machine may be busy. */
 async function pair(options: { replay?: string; settings?: string; limitMs?: number; password?: string } = {}) {
   const { replay = "once", settings = "", limitMs = 10_000, password = PASSWORD } = options;
-  const server = await startRedisServer([`user broker on >${PASSWORD} ~acr-token-broker:* +@all`]);
+  const server = await startRedisServer([`user broker on >${PASSWORD} ~acr-token-broker:* ${DOCUMENTED_RIGHTS}`]);
   opened.push(server);
   const start = async (issuer?: string) => {
     const harness: HarnessOptions = {

@@ -144,6 +144,39 @@ describe("not starting", () => {
     await expect(without).rejects.toThrow(/ended with 1:\n.*redis\.password_env names is not set, or empty; set it/);
   });
 
+  const [good, other] = [7, 8].map((byte) => Buffer.alloc(32, byte).toString("base64")) as [string, string];
+  test.each<[string, Record<string, string>, string]>([
+    [
+      "missing",
+      { KEY_OLD: good },
+      "key_env[0] names is not set, or empty; set it to what openssl rand -base64 32 prints",
+    ],
+    ["empty", { KEY: good, KEY_OLD: "" }, "key_env[1] names is not set, or empty"],
+    [
+      "too short",
+      { KEY: "canaryShort", KEY_OLD: good },
+      "key_env[0] names does not hold 32 bytes in base64; set it to",
+    ],
+    ["with a line end", { KEY: `${good}\n`, KEY_OLD: other }, "key_env[0] names does not hold 32 bytes in base64"],
+    ["not canonical", { KEY: good, KEY_OLD: other.replace(/.=$/, "h=") }, "key_env[1] names does not hold 32 bytes"],
+    [
+      "the same twice",
+      { KEY: good, KEY_OLD: good },
+      "key_env[1] names holds the same key as that of [0]; make another",
+    ],
+    ["the password", { KEY: good, KEY_OLD: other, PASSWORD: other }, "key_env[1] names holds the password of Redis"],
+  ])("on a key for credentials that is %s, and neither says what it is nor where", async (_what, environment, says) => {
+    const without = startBrokerProcess({
+      policy: `${policy()}redis: { host: 127.0.0.1, password_env: PASSWORD, credentials: { key_env: [KEY, KEY_OLD] } }\n`,
+      keys: cloud.functionRoleKeys(FUNCTION_ROLE),
+      environment: { PASSWORD: "canary-of-redis", ...environment },
+    });
+    const why = String(await without.catch((error: Error) => error.message));
+    expect(why).toContain("ended with 1:\n");
+    expect(why).toContain(says);
+    expect([...Object.values(environment), "KEY_OLD"].filter((secret) => secret && why.includes(secret))).toEqual([]);
+  });
+
   test("on a port that is taken, also where Redis was to be asked", async () => {
     const port = Number(new URL(cloud.url).port);
     const text = `${policy()}redis: { host: 127.0.0.1, port: ${port}, tls: false }\n`;

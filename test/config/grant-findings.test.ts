@@ -486,6 +486,21 @@ test("a registry's host in another region is told", () => {
   expect(elsewhere("registry.example.com")).toEqual([]);
 });
 
+test("credentials in a Redis over a line in the clear are told, not those that are on this machine", () => {
+  const redis = (host: string, rest: string) =>
+    lint(`${policy(grant("x", "github", 'repository_id: "1"'))}redis: { host: "${host}"${rest} }\n`)
+      .filter(({ rule }) => rule === "redis-in-the-clear")
+      .map(({ severity, message }) => `${severity}: ${message}`);
+  const kept = ", tls: false, credentials: { key_env: [KEY] }";
+  expect(redis("10.0.0.7", kept)).toEqual([
+    expect.stringMatching(/^note: redis\.tls: is false, .* take it out, unless/),
+  ]);
+  expect(redis("127.0.0.1", kept)).toEqual([]);
+  expect(redis("localhost", kept)).toEqual([]);
+  expect(redis("10.0.0.7", ", tls: false")).toEqual([]);
+  expect(redis("10.0.0.7", ", credentials: { key_env: [KEY] }")).toEqual([]);
+});
+
 test("no rule throws, whatever loads; each finding has its place and its words", () => {
   const claims = [
     ...new Set(Object.values(PROVIDERS).flatMap(({ trusted, callerChosen }) => [...trusted, ...callerChosen])),

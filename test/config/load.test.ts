@@ -181,13 +181,15 @@ describe("redis", () => {
     expect(withRedis("{ host: localhost, tls: false }").redis?.tls).toBe(false);
   });
 
-  test("the documentation's example loads", () => {
+  test("the documentation's examples load", () => {
     const documented = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8");
-    const [, example = ""] = /^```yaml\nredis:\n([^`]*)^```$/m.exec(documented) ?? [];
-    expect(withRedis(`\n${example.replaceAll("./redis-ca.pem", "./ca.pem")}`).redis).toMatchObject({
-      host: "r-abc.redis.rds.aliyuncs.com",
-      whenUnavailable: "refuse",
-    });
+    const examples = [...documented.matchAll(/^```yaml\nredis:\n([^`]*)^```$/gm)].map(([, lines = ""]) => lines);
+    expect(
+      examples.map((lines) => withRedis(`\n${lines.replaceAll("./redis-ca.pem", "./ca.pem")}`).redis),
+    ).toMatchObject([
+      { host: "r-abc.redis.rds.aliyuncs.com", whenUnavailable: "refuse" },
+      { host: "r-abc.redis.rds.aliyuncs.com", credentialKeyVariables: ["ACR_BROKER_CACHE_KEY"] },
+    ]);
   });
 
   test("whose certificates are believed counts in the digest", () => {

@@ -47,12 +47,15 @@ describe.skipIf(!schemaExists)("s.yaml against the component's schema made stric
     expect(check(withVpc)).toEqual([]);
   });
 
-  test("the password of Redis, once uncommented, fits too", () => {
-    const file = write(uncomment("redis", source));
-    const withRedis = preview(file, { ACR_BROKER_REDIS_PASSWORD: "canary" }).resources.broker.props;
-    expect(withRedis.environmentVariables["ACR_BROKER_REDIS_PASSWORD"]).toBe("canary");
-    expect(check(withRedis)).toEqual([]);
-    expect(() => preview(file), "not deployed where the password was not exported").toThrow();
+  test.each([
+    ["redis", "ACR_BROKER_REDIS_PASSWORD"],
+    ["credentials", "ACR_BROKER_CACHE_KEY"],
+  ])("the secret of %s, once uncommented, fits too", (block, variable) => {
+    const file = write(uncomment(block, source));
+    const withSecret = preview(file, { [variable]: "canary" }).resources.broker.props;
+    expect(withSecret.environmentVariables[variable]).toBe("canary");
+    expect(check(withSecret)).toEqual([]);
+    expect(() => preview(file), "not deployed where the secret was not exported").toThrow();
   });
 
   test.each<[string, (props: Props) => void]>([
