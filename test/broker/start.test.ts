@@ -1,5 +1,6 @@
 /** The built bundle as a process: starts, serves, stops in order, and does not start on a bad policy. */
 
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
@@ -14,6 +15,7 @@ import { DIST, FUNCTION_ROLE, jobClaims, sandboxPolicy, startBrokerProcess } fro
 import { type Cloud, startCloud } from "../sandbox/cloud.ts";
 import { type Issuer, startIssuer } from "../sandbox/issuer.ts";
 import { startRedisServer } from "../store/redis-server.ts";
+import { read } from "./harness.ts";
 
 let cloud: Cloud;
 let issuer: Issuer;
@@ -30,12 +32,13 @@ const start = (text = policy(), node?: string) =>
     ...(node === undefined ? {} : { node }),
   });
 
-async function ask(url: string, given?: string): Promise<Response> {
+/** Left out: so long that nothing remembered serves. */
+async function ask(url: string, given?: string, minTtl = "1800"): Promise<Response> {
   const token = given ?? (await issuer.mint(jobClaims("main")));
   return fetch(`${url}/v1/token`, {
     method: "POST",
     headers: { authorization: `Bearer ${token}`, connection: "close" },
-    body: new URLSearchParams({ scope: "repository:web/app:pull", min_ttl: "1800" }),
+    body: new URLSearchParams({ scope: "repository:web/app:pull", min_ttl: minTtl }),
   });
 }
 
@@ -105,23 +108,26 @@ describe("stopping", () => {
 });
 
 describe.skipIf(!haveTools(["redis-server"]))("with Redis", () => {
-  test("two of them serve a token once, and nothing of Redis keeps one alive", async () => {
+  test("two of them serve a token once and one credential to both, and nothing of Redis keeps one alive", async () => {
     const redis = await startRedisServer(["requirepass canary-of-the-bundle"]);
+    const key = randomBytes(32).toString("base64");
     const shared = () =>
       startBrokerProcess({
-        policy: `${policy()}redis: { host: 127.0.0.1, port: ${redis.port}, tls: false, password_env: REDIS_PASSWORD }\n`,
+        policy: `${policy()}redis: { host: 127.0.0.1, port: ${redis.port}, tls: false, password_env: REDIS_PASSWORD, credentials: { key_env: [CACHE_KEY] } }\n`,
         keys: cloud.functionRoleKeys(FUNCTION_ROLE),
-        environment: { REDIS_PASSWORD: "canary-of-the-bundle" },
+        environment: { REDIS_PASSWORD: "canary-of-the-bundle", CACHE_KEY: key },
       });
     const [a, b] = await Promise.all([shared(), shared()]);
     // Both are connected before anything is asked.
     await Promise.all([a, b].map(({ url }) => fetch(`${url}/initialize`, { method: "POST" })));
     const token = await issuer.mint(jobClaims("main"));
-    expect((await ask(a.url, token)).status).toBe(200);
-    expect(await (await ask(b.url, token)).json()).toMatchObject({ code: "token_replayed" });
+    const issued = await read(await ask(a.url, token));
+    expect(issued.password).toMatch(/./);
+    expect(await read(await ask(b.url, token))).toMatchObject({ code: "token_replayed" });
+    expect((await read(await ask(b.url, undefined, "900"))).token_fingerprint).toBe(issued.token_fingerprint);
     redis.freeze();
     expect(await Promise.all([a.stop(), b.stop()])).toEqual([0, 0]);
-    expect(a.output() + b.output()).not.toContain("canary-of-the-bundle");
+    for (const secret of ["canary-of-the-bundle", key]) expect(a.output() + b.output()).not.toContain(secret);
     await redis.close();
   });
 });

@@ -229,7 +229,7 @@ describe("a difference, exit code 1", () => {
       "{ host: r-abc.redis.rds.aliyuncs.com, credentials: { key_env: [B, A] } }",
       "!",
       "redis.credentials.key_env",
-      "redis.credentials.key_env: B, A",
+      "redis.credentials.key_env: nothing → B, A",
     ],
     ["another key", "9f86", "0f86", "!", "api key nightly", "sha256: another key"],
   ])("%s", (_, replaced, by, sign, subject, says) => {
