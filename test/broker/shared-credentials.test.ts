@@ -21,11 +21,12 @@ interface Options {
   readonly limitMs?: number;
   readonly settings?: string;
   readonly change?: (policy: string) => string;
+  readonly pause?: (ms: number) => Promise<void>;
 }
 
 /** Brokers of one cloud, one issuer and one Redis. They wait longer for Redis than in earnest: this machine may be busy. */
 async function brokers(count: number, options: Options = {}) {
-  const { limitMs = 10_000, settings = "", change = (text) => text } = options;
+  const { limitMs = 10_000, settings = "", change = (text) => text, pause = sleep } = options;
   const server = options.server ?? (await startRedisServer());
   opened.push(server);
   const redis = `redis: { host: 127.0.0.1, port: ${server.port}, tls: false, credentials: { key_env: [CACHE_KEY] }${settings} }`;
@@ -36,7 +37,7 @@ async function brokers(count: number, options: Options = {}) {
       policy: (...urls) => more(`${policy(...urls)}${redis}\n`),
       environment: (keys) => ({ ...keys, CACHE_KEY: KEY }),
       secrets: [KEY],
-      sleep,
+      sleep: pause,
       redisLimitMs: limitMs,
     };
     const started = await startHarness(harness);
@@ -167,6 +168,33 @@ describe.skipIf(!haveTools(["redis-server"]))("brokers that share credentials", 
     expect(warnings(b)).toEqual([
       expect.stringMatching(/^credentials were found in Redis that no broker .* \(1 since/),
     ]);
+  });
+
+  test("the wait for another is part of the 8 s that a credential may take, and ends where it is another's for too long", async () => {
+    const waiting: Harness[] = [];
+    let pauseMs = 4_000;
+    const { all, server } = await brokers(1, {
+      pause: async () => {
+        for (const { clock } of waiting) clock.aheadMs += pauseMs;
+      },
+    });
+    const [a] = all as [Harness];
+    waiting.push(a);
+    /** As if another instance were making one just now. */
+    const taken = async (name: string) => {
+      await ask(a, { scope: [`repository:web/${name}:pull`] });
+      const [held = ""] = await server.admin.keys("*:credential:*");
+      await server.admin.flushall();
+      await server.admin.set(held.replace(":credential:", ":lock:"), "another's");
+      // Out of memory, too.
+      return ask(a, { scope: [`repository:web/${name}:pull`], min_ttl: 1_800 });
+    };
+    expect((await taken("a")).status).toBeUndefined();
+    expect(cached(a)).toEqual(["miss", "miss"]);
+    const before = calls(a).length;
+    pauseMs = 8_000;
+    expect(await taken("b")).toMatchObject({ status: 504, code: "upstream_timeout" });
+    expect(calls(a).slice(before)).toEqual(ONCE);
   });
 
   test("a failure of the cloud is not shared: the next asks again, at either", async () => {
