@@ -26,5 +26,5 @@ test("a client learns audience, STS host and registries before it has an identit
 
 test("it is only read", async () => {
   const response = await h.request("/.well-known/acr-broker", { method: "POST" });
-  expect([response.status, response.headers.get("allow")]).toEqual([405, "GET"]);
+  expect([response.status, response.headers.get("allow")]).toEqual([405, "GET, HEAD"]);
 });
