@@ -4,6 +4,8 @@ import { BrokerError } from "../../shared/error.ts";
 
 /** Larger bodies are refused unread; a token goes in a header, and scopes are short. */
 const LARGEST_BYTES = 16 * 1024;
+/** Each costs more than its bytes do: a body of single bytes takes as long as one of megabytes. */
+const MOST_PIECES = 256;
 
 /** @throws BrokerError payload_too_large; invalid_request where it ended early or is no text */
 export async function readBody(request: Request): Promise<string> {
@@ -14,7 +16,9 @@ export async function readBody(request: Request): Promise<string> {
     for await (const chunk of request.body ?? []) {
       bytes += chunk.byteLength;
       if (bytes > LARGEST_BYTES) throw tooLarge();
-      chunks.push(chunk);
+      if (chunks.push(chunk) > MOST_PIECES) {
+        throw new BrokerError("payload_too_large", `the body comes in more than ${MOST_PIECES} pieces; send it in one`);
+      }
     }
     return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
   } catch (error) {

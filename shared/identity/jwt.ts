@@ -13,6 +13,9 @@ import { PROVIDERS } from "./providers.ts";
 /** For clocks that differ; the issuer's and ours. */
 const CLOCK_SKEW_SECONDS = 60;
 
+/** The earliest that a Date holds (ECMA-262 section 21.4.1.1); before it there is none to be told. */
+const FIRST_SECOND = -8.64e12;
+
 /** Without one of these a token could be anybody's, for anybody, or good for ever. */
 const REQUIRED = ["iss", "sub", "aud", "exp", "iat"];
 
@@ -96,9 +99,10 @@ function checkTimes(
     }
   }
   if (expiry <= now - CLOCK_SKEW_SECONDS) {
+    const ended = new Date(Math.max(expiry, FIRST_SECOND) * 1000);
     throw new BrokerError(
       "token_expired",
-      `the token has expired, ${now - expiry} s ago (${new Date(expiry * 1000).toISOString()}); get a new one from your CI and ask again`,
+      `the token has expired, ${now - expiry} s ago (${ended.toISOString()}); get a new one from your CI and ask again`,
     );
   }
   if (now - issuedAt > longest + CLOCK_SKEW_SECONDS) {

@@ -64,6 +64,14 @@ describe("without a length", () => {
     expect((await answer(sent)).status).toBe(status);
   });
 
+  test("a body in more than 256 pieces is refused, however small they are", async () => {
+    const sent = open("POST", "/v1/token", { ...(await form()), "transfer-encoding": "chunked" });
+    sent.on("error", () => {}); // as below
+    for (let n = 0; n <= 256; n++) sent.write("x");
+    expect((await answer(sent)).status).toBe(413);
+    sent.destroy();
+  });
+
   test("a chunked body beyond 16 KiB is refused", async () => {
     const sent = open("POST", "/v1/token", { ...(await form()), "transfer-encoding": "chunked" });
     sent.on("error", () => {}); // the rest of the body is not waited for

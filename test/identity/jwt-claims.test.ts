@@ -132,6 +132,8 @@ describe("to the second", () => {
     ["negative", { iat: "-10", exp: "-1" }, "token_expired"],
     ["issued before the epoch, to live for ever", { iat: "-1", exp: "1e300" }, "token_expired"],
     ["huge", { exp: "1e300" }, "invalid_token"],
+    ["before all dates", { iat: "-1e300", exp: "-1e300" }, "token_expired"],
+    ["a second before the first date", { iat: "-8640000000001", exp: "-8640000000001" }, "token_expired"],
     ["from the beginning to the end of numbers", { iat: "-1.7e308", exp: "1.7e308" }, "token_expired"],
     ["in milliseconds", { exp: `${(now + 290) * 1000}` }, "invalid_token"],
     ["an exponent is a number like others", { exp: `${(now + 290) / 10}e1` }, "accepted"],

@@ -1,0 +1,218 @@
+/** What is asked for: scopes that are none, and scopes that only look like those which the caller may have. */
+
+import { type Attack, ask, askExchange, refused } from "./attack.ts";
+import type { Attacker } from "./attacker.ts";
+
+const asking =
+  (scope: unknown, more: object = {}) =>
+  (a: Attacker) =>
+    ask(a.sign(), { body: JSON.stringify({ registry: "prod", scope, ...more }) });
+
+const named = (scopes: readonly string[], what: string) =>
+  Object.fromEntries(scopes.map((scope) => [`${what}: ${JSON.stringify(scope).slice(0, 90)}`, asking([scope])]));
+
+const exchanged = (scopes: readonly string[]) =>
+  Object.fromEntries(
+    scopes.map((scope) => [`exchanged: ${JSON.stringify(scope)}`, (a: Attacker) => askExchange(a.sign(), { scope })]),
+  );
+
+const MALFORMED = [
+  "repository:web/app:*",
+  "repository:web/app:delete",
+  "repository:web/app:PULL",
+  "repository:web/app:pull,pull",
+  "repository:web/app:pull,push,pull",
+  "repository:web/app:pull,delete",
+  "repository:web/app:",
+  "repository:web/app:,",
+  "repository:web/app:pull,",
+  "repository:web/app:pull;push",
+  "repository:web/app:pull|push",
+  "repository:web/app:pull\u0000",
+  "repository:web/app:pull\n",
+  "repository:web/app:pull\r\nrepository:secret/vault:pull",
+  "repository:web/app:pull\trepository:secret/vault:pull",
+  "repository:web/app:pull:push",
+  "repository:web/app",
+  "web/app:pull",
+  ":web/app:pull",
+  "REPOSITORY:web/app:pull",
+  "repository(plugin):web/app:pull",
+  "registry:catalog:*",
+  "registry:web/app:pull",
+  "*",
+  "repository:*:pull",
+  "repository:*/*:pull",
+  "repository:*/app:pull",
+  "repository:web/a*:pull",
+  "repository:web/*p:pull",
+  "repository:web/**:pull",
+  "repository:w*/app:pull",
+  "repository:web/?pp:pull",
+  "repository:web/[a]pp:pull",
+  "repository:web/{app,vault}:pull",
+  "repository:web/$" + "{team}:pull",
+  "repository:web/.:pull",
+  "repository:web/..:pull",
+  "repository:../secret/vault:pull",
+  "repository:web/../secret/vault:pull",
+  "repository:web/./app:pull",
+  "repository:web/app/..:pull",
+  "repository:web//app:pull",
+  "repository:/web/app:pull",
+  "repository:web/app/:pull",
+  "repository:web/:pull",
+  "repository:/app:pull",
+  "repository:web:pull",
+  "repository:web/app/evil:pull",
+  "repository:cri-abc123/web/app:pull",
+  "repository:web%2Fapp:pull",
+  "repository:web/app%2F..%2F..%2Fsecret:pull",
+  "repository:web/app%00:pull",
+  "repository:web%252Fapp:pull",
+  "repository:web\\app:pull",
+  "repository:web∕app:pull",
+  "repository:web／app:pull",
+  "repository:web/app\u0000:pull",
+  "repository:web/app\u200b:pull",
+  "repository:web/аpp:pull",
+  "repository:web/ａpp:pull",
+  "repository:web/app\u0301:pull",
+  "repository:wеb/app:pull",
+  "repository:web/app\u202e:pull",
+  "repository：web/app：pull",
+  "repository:WEB/APP:pull",
+  "repository:web/-app:pull",
+  "repository:web/app-:pull",
+  "repository:web/app..b:pull",
+  "repository:web/app___b:pull",
+  "repository:web/.app:pull",
+  "repository:web/app@sha256:pull",
+  "repository:web/app:v1:pull",
+  "repository:acme-registry.cn-hangzhou.cr.aliyuncs.com/web/app:pull",
+  `repository:web/${"a".repeat(300)}:pull`,
+  `repository:${"a/".repeat(2000)}a:pull`,
+  `repository:web/${"a-".repeat(3000)}:pull`,
+  ":".repeat(5000),
+  "__proto__",
+  "constructor:web/app:pull",
+];
+
+/** Well written, and beyond what the grants give: `web/app` and all of `team`, to pull. */
+const BEYOND = [
+  "repository:web/app:push",
+  "repository:web/app:pull,push",
+  "repository:web/*:pull",
+  "repository:web/ap:pull",
+  "repository:web/app2:pull",
+  "repository:web/app-evil:pull",
+  "repository:web/app.evil:pull",
+  "repository:web2/app:pull",
+  "repository:web-evil/app:pull",
+  "repository:team-evil/app:pull",
+  "repository:team2/app:pull",
+  "repository:tea/app:pull",
+  "repository:team.evil/x:pull",
+  "repository:team_evil/x:pull",
+  "repository:steam/x:pull",
+  "repository:team/x:push",
+  "repository:team/*:push",
+  "repository:team/*:pull,push",
+  "repository:secret/vault:pull",
+  "repository:app/web:pull",
+  "repository:constructor/app:pull",
+];
+
+export const scopes: Attack[] = [
+  ...refused(400, "invalid_scope", {
+    ...named(MALFORMED, "no scope"),
+    "a sound scope before one that is none": asking(["repository:web/app:pull", "repository:*:pull"]),
+    "a sound scope behind one that is none": asking(["repository:*:pull", "repository:web/app:pull"]),
+    "a scope that was cut at its comma": asking(["repository:web/app:pull", "push"]),
+    "scopes with a comma between them": asking(["repository:web/app:pull,repository:secret/vault:pull"]),
+    "scopes with a line's end between them": asking("repository:web/app:pull\nrepository:secret/vault:pull"),
+    ...exchanged(MALFORMED.slice(0, 6)),
+  }),
+  ...refused(403, "access_denied", {
+    ...named(BEYOND, "not granted"),
+    ...Object.fromEntries(
+      BEYOND.slice(0, 4).map((scope) => [
+        `one of two not granted: ${scope}`,
+        asking(["repository:web/app:pull", scope]),
+      ]),
+    ),
+    "not granted, behind a sound one in one text": asking("repository:web/app:pull repository:secret/vault:pull"),
+    "a whole namespace as each of its repositories": asking(["repository:web/app:pull", "repository:web/lib:pull"]),
+    "another registry": asking(["repository:web/app:pull"], { registry: "spare" }),
+  }),
+  ...refused(400, "access_denied", exchanged(BEYOND.slice(0, 6))),
+  ...refused(400, "invalid_request", {
+    "a hundred and one scopes": asking(Array.from({ length: 101 }, (_, n) => `repository:team/a${n}:pull`)),
+    "a hundred and one times one scope": asking(Array.from({ length: 101 }, () => "repository:web/app:pull")),
+    "a hundred and one scopes in one text": asking(
+      Array.from({ length: 101 }, (_, n) => `repository:team/a${n}:pull`).join(" "),
+    ),
+    "no scope": asking(undefined),
+    "an empty list": asking([]),
+    "an empty text": asking(""),
+    "a list of nothing": asking([""]),
+    spaces: asking("   "),
+    "null for scopes": asking(null),
+    "a number for scopes": asking(1),
+    "true for scopes": asking(true),
+    "an object for scopes": asking({ 0: "repository:web/app:pull", length: 1 }),
+    "a list in a list": asking([["repository:web/app:pull"]]),
+    "a number in the list": asking(["repository:web/app:pull", 1]),
+    "null in the list": asking([null]),
+    "an object in the list": asking([{ type: "repository", name: "web/app", actions: ["pull"] }]),
+    "scope and grant": asking(["repository:web/app:pull"], { grant: "pinned" }),
+  }),
+  ...refused(422, "policy_too_large", {
+    "more repositories than a session policy has room for": asking(
+      Array.from({ length: 90 }, (_, n) => `repository:team/a-rather-long-name-${n}:pull`),
+    ),
+  }),
+  ...refused(400, "unknown_registry", {
+    ...Object.fromEntries(
+      [
+        "__proto__",
+        "constructor",
+        "toString",
+        "PROD",
+        "prod ",
+        "prod\u0000",
+        "../prod",
+        "prod/",
+        "*",
+        "pro",
+        "prod2",
+        "hasOwnProperty",
+        "http://100.100.100.200/",
+        "prоd",
+      ].map((registry) => [
+        `a registry of ${JSON.stringify(registry)}`,
+        asking(["repository:web/app:pull"], { registry }),
+      ]),
+    ),
+  }),
+  ...refused(400, "unknown_grant", {
+    ...Object.fromEntries(
+      [
+        "__proto__",
+        "constructor",
+        "PINNED",
+        "pinned ",
+        "*",
+        "pinned\u0000",
+        "../pinned",
+        "tester",
+        "second",
+        "nightly",
+        "nope",
+      ].map((grant) => [
+        `a grant of ${JSON.stringify(grant)}`,
+        (a: Attacker) => ask(a.sign(), { body: JSON.stringify({ grant }) }),
+      ]),
+    ),
+  }),
+];
