@@ -2,12 +2,13 @@
 
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect } from "vitest";
 import { parse, stringify } from "yaml";
 import { ConfigError } from "../../shared/config/config.ts";
 import { readYaml } from "../../shared/config/document.ts";
 import { lintFindings } from "../../shared/config/lint-findings.ts";
 import { parseConfig } from "../../shared/config/load.ts";
+import { fuzzed } from "./fuzzed.ts";
 
 const EXAMPLE = readFileSync(new URL("../../broker.yaml", import.meta.url), "utf8");
 
@@ -30,43 +31,36 @@ function loadsOrExplains(text: string): void {
   }
 }
 
-test("a file with some of its characters changed", () => {
-  const piece = fc.oneof(
-    fc.string({ maxLength: 5 }),
-    fc.constantFrom("*", "&a ", "\t", "\n", ": ", "- ", "[", "{", "}", '"', "#", "!!x "),
-  );
-  fc.assert(
-    fc.property(fc.nat(EXAMPLE.length), fc.nat(30), piece, (at, length, inserted) => {
-      loadsOrExplains(EXAMPLE.slice(0, at) + inserted + EXAMPLE.slice(at + length));
-    }),
-    { numRuns: 1000 },
-  );
-});
+const piece = fc.oneof(
+  fc.string({ maxLength: 5 }),
+  fc.constantFrom("*", "&a ", "\t", "\n", ": ", "- ", "[", "{", "}", '"', "#", "!!x "),
+);
 
-test("a file in which some value is something else entirely", () => {
-  const key = fc.constantFrom(
-    "prod",
-    "github",
-    "web-main",
-    "issuer",
-    "when",
-    "toString",
-    "any_of",
-    "glob",
-    "jwks_file",
-  );
-  const other = fc.oneof(fc.jsonValue({ maxDepth: 3 }), fc.dictionary(key, fc.jsonValue({ maxDepth: 2 })));
-  fc.assert(
-    fc.property(fc.nat(), other, (choice, value) => {
+const key = fc.constantFrom(
+  ...["prod", "github", "web-main", "issuer", "when", "toString", "any_of", "glob", "jwks_file"],
+);
+const other = fc.oneof(fc.jsonValue({ maxDepth: 3 }), fc.dictionary(key, fc.jsonValue({ maxDepth: 2 })));
+
+export const config = [
+  fuzzed(
+    "a configuration with some of its characters changed",
+    1000,
+    fc.tuple(fc.nat(EXAMPLE.length), fc.nat(30), piece),
+    ([at, length, inserted]) => loadsOrExplains(EXAMPLE.slice(0, at) + inserted + EXAMPLE.slice(at + length)),
+  ),
+  fuzzed(
+    "a configuration in which some value is something else entirely",
+    1000,
+    fc.tuple(fc.nat(), other),
+    ([choice, value]) => {
       const content = parse(EXAMPLE);
       const places = placesIn(content);
       const [holder, name] = places[choice % places.length] as [Record<string, unknown>, string];
       holder[name] = value;
       loadsOrExplains(stringify(content));
-    }),
-    { numRuns: 1000 },
-  );
-});
+    },
+  ),
+];
 
 function placesIn(value: unknown): [Record<string, unknown>, string][] {
   if (typeof value !== "object" || value === null) return [];
