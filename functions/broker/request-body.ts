@@ -1,14 +1,23 @@
 /** Reads a request's body, as much of it as is taken. */
 
 import { BrokerError } from "../../shared/error.ts";
+import { quote } from "../../shared/policy/scope.ts";
 
 /** Larger bodies are refused unread; a token goes in a header, and scopes are short. */
 const LARGEST_BYTES = 16 * 1024;
 /** Each costs more than its bytes do: a body of single bytes takes as long as one of megabytes. */
 const MOST_PIECES = 256;
 
-/** @throws BrokerError payload_too_large; invalid_request where it ended early or is no text */
+/** @throws BrokerError unsupported_media_type where it is packed; payload_too_large; invalid_request where it ended early or is no text */
 export async function readBody(request: Request): Promise<string> {
+  const coding = request.headers.get("content-encoding") ?? "identity";
+  if (coding.toLowerCase() !== "identity") {
+    // RFC 9110 section 15.5.16. Read as it is, it would be another text than what a gateway has looked at.
+    throw new BrokerError(
+      "unsupported_media_type",
+      `the body is packed (Content-Encoding ${quote(coding)}); send it as it is`,
+    );
+  }
   if (Number(request.headers.get("content-length") ?? 0) > LARGEST_BYTES) throw tooLarge();
   const chunks: Uint8Array[] = [];
   let bytes = 0;

@@ -7,6 +7,8 @@ export interface Refusal {
   readonly status: number;
   /** Left out where Node's own parser refuses, which has no words for it. */
   readonly code?: string;
+  /** What is as good: where it is the HTTP server's choice whether it refuses by itself or hands the request on. */
+  readonly or?: Refusal;
 }
 
 export interface Attack {

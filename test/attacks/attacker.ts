@@ -15,13 +15,18 @@ import { AUDIENCE, type BrokerProcess, FUNCTION_ROLE, startBrokerProcess } from 
 import { type Cloud, startCloud } from "../sandbox/cloud.ts";
 import { type Issuer, startIssuer } from "../sandbox/issuer.ts";
 import { DEFAULT_ACCOUNT } from "../sandbox/world.ts";
+import { ask } from "./attack.ts";
 import { HOSTILE, type HostileIssuers, hostileIssuers } from "./hostile-issuers.ts";
+import { exchange } from "./socket.ts";
 
 export { AUDIENCE };
 
 /** Of the issuers whose keys are files: nothing answers there, and nobody asks. */
 export const PINNED = "https://pinned.example";
 export const SECOND = "https://pinned.example/second";
+/** With the keys of PINNED, and tokens that are good once, or for one thing. */
+export const ONCE = "https://pinned.example/once";
+export const BOUND = "https://pinned.example/bound";
 
 export type Facts = Record<string, unknown>;
 type Algorithm = "RS256" | "PS256" | "ES256" | "EdDSA" | "HS256" | "HS384" | "HS512";
@@ -50,6 +55,8 @@ export interface Attacker {
   sign(claims?: Facts | string, header?: Facts | string, key?: SigningKey): string;
   /** A token of `ci` that would be accepted. */
   mint(claims?: Facts): Promise<string>;
+  /** Gets a credential with what is good, before it is tried again; answers it. */
+  spend(credential: string): Promise<string>;
   /** The fields of a signed identity that would be accepted. */
   signed(changed?: Partial<Parameters<typeof signedWithAcs3>[0]>, scheme?: typeof signedWithRpc): Fields;
 }
@@ -81,6 +88,8 @@ issuers:
   other: { provider: generic, issuer: "${attacker.other.url}" }
   pinned: { provider: generic, issuer: "${PINNED}", algorithms: [RS256, ES256], jwks_file: ./pinned.json }
   second: { provider: generic, issuer: "${SECOND}", algorithms: [ES256], jwks_file: ./second.json }
+  once: { provider: generic, issuer: "${ONCE}", algorithms: [ES256], replay: once, jwks_file: ./pinned.json }
+  bound: { provider: generic, issuer: "${BOUND}", algorithms: [ES256], replay: bind, jwks_file: ./pinned.json }
   ram: { provider: alibaba, accounts: ["${DEFAULT_ACCOUNT}"] }
 ${hostile.join("\n")}
 grants:
@@ -90,6 +99,8 @@ grants:
   releases: { issuer: pinned, when: { sub: release, ref: { glob: "refs/heads/rel-*" } }, registry: prod, allow: ["repository:web/app:pull"], ${role} }
   teams: { issuer: pinned, when: { sub: team }, registry: prod, allow: ["repository:\${team}/app:pull"], ${role} }
   second: { issuer: second, when: { sub: second }, registry: prod, allow: ["repository:base/*:pull"], ${role} }
+  once: { issuer: once, when: { sub: job }, registry: prod, allow: ["repository:web/*:pull"], ${role} }
+  bound: { issuer: bound, when: { sub: job }, registry: prod, allow: ["repository:web/*:pull"], ${role} }
   tester: { issuer: ram, when: { account_id: "${DEFAULT_ACCOUNT}", user_name: tester }, registry: prod, allow: ["repository:web/app:pull"], ${role} }
   nightly: { api_key: nightly, registry: prod, allow: ["repository:web/app:pull"], ${role} }
   boxed: { api_key: boxed, registry: prod, allow: ["repository:web/app:pull"], ${role} }
@@ -133,11 +144,13 @@ export function signatureOf(input: string, algorithm: Algorithm, key: KeyObject 
 
 export interface Surroundings {
   /** All but the canary, which each attack has its own of. */
-  readonly attacker: Omit<Attacker, "canary" | "claims" | "sign" | "mint" | "signed">;
+  readonly attacker: Omit<Attacker, "canary" | "claims" | "sign" | "mint" | "signed" | "spend">;
   readonly outside: BrokerProcess;
   readonly inside: BrokerProcess;
   /** An attacker with a canary of its own; everything secret that it makes is remembered. */
   arm(): Attacker;
+  /** How many credentials attackers got with what was good. */
+  spent(): number;
   /** What must be found in no log, no answer and no URL: canaries, signatures, keys. */
   secrets(): string[];
   /** host:port of each connection that the brokers opened. */
@@ -187,6 +200,7 @@ export async function startSurroundings(): Promise<Surroundings> {
     return secret;
   };
   const attacker = { ci, other, cloud, hostile, keys, apiKeys };
+  let spent = 0;
   const tester = cloud.userKeys(`acs:ram::${DEFAULT_ACCOUNT}:user/tester`);
 
   return {
@@ -223,6 +237,12 @@ export async function startSurroundings(): Promise<Surroundings> {
           remember(token.split(".")[2] as string);
           return token;
         },
+        async spend(good) {
+          const { answers } = await exchange(outside.url, ask(good));
+          if (answers[0]?.status !== 200) throw new Error(`not good to begin with: ${answers[0]?.body}`);
+          spent++;
+          return good;
+        },
         signed(changed = {}, scheme = signedWithAcs3) {
           const fields = scheme({ keys: tester, host: cloud.host, audience: AUDIENCE, ...changed });
           remember(String(fields["signature"]));
@@ -230,6 +250,7 @@ export async function startSurroundings(): Promise<Surroundings> {
         },
       };
     },
+    spent: () => spent,
     secrets: () => [...secrets, ...cloud.secrets()],
     dialled: () => new Set(readFileSync(record, "utf8").split("\n").filter(Boolean)),
     async stop() {

@@ -7,6 +7,7 @@
  * request slower, never faster, while an attack that costs the broker work costs it each time. The slowest is printed.
  */
 
+import { isDeepStrictEqual } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Attack, ask, type Kind, type Refusal } from "./attack.ts";
 import { type Surroundings, startSurroundings } from "./attacker.ts";
@@ -14,11 +15,12 @@ import { bodies } from "./bodies.ts";
 import { audiences, issuers, required, strangers, times } from "./claims.ts";
 import { fetches } from "./fetches.ts";
 import { apiKeys, identities } from "./identities.ts";
+import { used } from "./replays.ts";
 import { authorizations, exchanges, paths, readers, spoofed } from "./requests.ts";
 import { scopes } from "./scopes.ts";
 import { type Answer, type Exchange, exchange } from "./socket.ts";
 import { algorithms, headers, signatures, spellings } from "./tokens.ts";
-import { wire } from "./wire.ts";
+import { hosts, wire } from "./wire.ts";
 
 const KINDS: readonly Kind[] = [
   { kind: "a token's algorithm", attacks: algorithms },
@@ -40,7 +42,9 @@ const KINDS: readonly Kind[] = [
   { kind: "signed identities", attacks: identities },
   { kind: "API keys", attacks: apiKeys },
   { kind: "hostile issuers", attacks: fetches },
+  { kind: "used before", attacks: used },
   { kind: "the wire", attacks: wire },
+  { kind: "hosts and targets", attacks: hosts },
 ];
 
 const OURS = [
@@ -66,17 +70,20 @@ beforeAll(async () => {
 });
 afterAll(() => world.stop());
 
-/** As the corpus has it: none where the parser refused, in whoever's words. */
-function refusal({ status, body }: Answer): Refusal {
-  if (status === 200 || !body.startsWith("{")) return { status };
-  return { status, code: (JSON.parse(body) as { code: string }).code };
+/** As the corpus has it: without a code where the HTTP server refused by itself; what is as good as `expected` is that. */
+function refusal({ status, body }: Answer, expected?: Refusal): Refusal {
+  const one = status === 200 || !body.startsWith("{") ? { status } : { status, code: JSON.parse(body).code as string };
+  return expected !== undefined && isDeepStrictEqual(one, expected.or) ? without(expected) : one;
 }
+const without = ({ or: _, ...expected }: Refusal): Refusal => expected;
 const issuing = () =>
   world.attacker.cloud.calls.filter(({ api, accepted }) => accepted && api !== "GetCallerIdentity").length;
 
 async function attempt({ send, inside }: Attack): Promise<Exchange> {
   const bytes = await send(world.arm());
+  const before = issuing();
   const result = await exchange((inside ? world.inside : world.outside).url, bytes);
+  expect(issuing()).toBe(before);
   answered.push(...result.answers);
   return result;
 }
@@ -94,14 +101,14 @@ describe.each(KINDS)("$kind", ({ kind, attacks }) => {
   });
 
   test.each(attacks)("$rule", async (attack) => {
-    const before = issuing();
     let milliseconds = Number.POSITIVE_INFINITY;
     for (let n = 0; n < REPEATS && milliseconds > TIMES_PLAIN * LEAST_PLAIN_MS; n++) {
       const result = await attempt(attack);
-      expect(result.answers.map(refusal)).toEqual(attack.answers);
+      expect(result.answers.map((answer, at) => refusal(answer, attack.answers[at]))).toEqual(
+        attack.answers.map(without),
+      );
       milliseconds = Math.min(milliseconds, result.milliseconds);
     }
-    expect(issuing()).toBe(before);
     if (milliseconds > slowest.milliseconds) {
       slowest = { rule: `${kind}: ${attack.rule}`, milliseconds, plain: plainMs };
     }
@@ -131,7 +138,7 @@ describe("after all of them", () => {
   });
 
   test("credentials were issued to good requests alone", () => {
-    expect(log().match(/"issued":true/g)).toHaveLength(issuedWell);
+    expect(log().match(/"issued":true/g)).toHaveLength(issuedWell + world.spent());
     expect(answered.filter(({ body }) => /"password"|"access_token"/.test(body))).toEqual([]);
   });
 

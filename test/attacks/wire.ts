@@ -136,11 +136,6 @@ export const wire: Attack[] = [
         () =>
           `POST /v1/token HTTP/1.1\r\nHost: b\r\nConnection: close\r\nContent-Length: 0\r\n\r\nAuthorization: Bearer ${a.sign()}\r\n\r\n`,
       )(a),
-    "HTTP/1.0": () =>
-      Buffer.from(
-        `POST /v1/token HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: ${LENGTH}\r\n\r\n${BODY}`,
-      ),
-    "a backslash for the path's slash": (a) => ask(a.sign(), { target: "/v1\\token" }),
     "a version of 9.9": literal((a) => `POST /v1/token HTTP/9.9\r\nHost: b\r\n${lines(a)}\r\n\r\n`),
     "a version in small letters": literal((a) => `POST /v1/token http/1.1\r\nHost: b\r\n${lines(a)}\r\n\r\n`),
     "HTTP/2 without asking": literal((a) => `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${a.canary}`),
@@ -243,4 +238,89 @@ export const wire: Attack[] = [
   ...several([], {
     CONNECT: (a) => ask(a.sign(), { method: "CONNECT", target: "100.100.100.200:80" }),
   }),
+];
+
+/** For what is beyond the grant, so that it is refused also where Host or target are read in some harmless way. */
+const BEYOND = JSON.stringify({ ...FIELDS, scope: ["repository:secret/vault:pull"] });
+const DENIED: Refusal = { status: 403, code: "access_denied" };
+const LOST: Refusal = { status: 404, code: "not_found" };
+const beyond =
+  (request: Written) =>
+  (a: Attacker): Buffer =>
+    ask(a.sign(), { body: BEYOND, ...request });
+const eachHost = (values: readonly string[]) =>
+  Object.fromEntries(values.map((host) => [`host ${JSON.stringify(host).slice(0, 40)}`, beyond({ host })]));
+const eachTarget = (values: readonly string[]) =>
+  Object.fromEntries(values.map((target) => [`target ${target}`, beyond({ target })]));
+
+export const hosts: Attack[] = [
+  ...several(
+    [{ ...BROKEN, or: DENIED }],
+    eachHost([
+      ...[
+        "evil.example:99999",
+        "a, b",
+        "user@b",
+        "b/path",
+        "",
+        "[::1",
+        "b:80:80",
+        "b b",
+        "b?x",
+        "b#x",
+        "b\\x",
+        "%00",
+        "b%2f",
+      ],
+      ...["\u00fc", "127.0.0.1:9000@evil", "b:-1", "b/../v1/token", "evil.example/v1/whoami?"],
+    ]),
+  ),
+  ...several(
+    [{ ...DENIED, or: BROKEN }],
+    eachHost(["evil.example", "[::1]", "..", "0", "*", "100.100.100.200", "localhost:6379", "x".repeat(5000)]),
+  ),
+  ...several([{ ...DENIED, or: BROKEN }], {
+    "two hosts": beyond({ headers: [["Host", "a"], ["Host", "b"], JSON_TYPE] }),
+    "no host, in HTTP/1.0": literal(
+      (a) =>
+        `POST /v1/token HTTP/1.0\r\n${lines(a, "Content-Type: application/json", `Content-Length: ${Buffer.byteLength(BEYOND)}`)}\r\n\r\n${BEYOND}`,
+    ),
+    ...eachTarget([
+      ...["/v1/%74oken", "/%76%31/token", "/v1/./token", "/v1/x/../token", "/v1/%2e/token", "/v1/x/%2e%2e/token"],
+      ...["/v1/token?", "/v1/token#x", "/v1/token?#", "/v1/token?&&&", "https://b/v1/token"],
+    ]),
+  }),
+  ...several(
+    [{ ...BROKEN, or: LOST }],
+    eachTarget([
+      "*",
+      "http:/v1/token",
+      "http:v1/token",
+      "ftp://b/v1/token",
+      "javascript:x",
+      "b:80",
+      "/v1\\token",
+      "/\u00e9",
+      "/v1/token\u00a0",
+    ]),
+  ),
+  ...several([{ ...LOST, or: BROKEN }], eachTarget(["http://b", "//evil/v1/token", "///v1/token", "/v1/token/%2e"])),
+  ...refused(
+    400,
+    "invalid_request",
+    eachTarget(["/v1/token??a", "/v1/token?%", "/v1/token?=x", "/v1/token?scope", "/v1/token?registry=%zz"]),
+  ),
+  ...refused(415, "unsupported_media_type", {
+    "two types": beyond({ headers: [JSON_TYPE, ["Content-Type", "text/plain"]] }),
+    "one type twice": beyond({ headers: [JSON_TYPE, JSON_TYPE] }),
+    "a body that is said to be compressed, and is not": beyond({ headers: [JSON_TYPE, ["Content-Encoding", "gzip"]] }),
+    "a body that is said to be compressed twice": beyond({
+      headers: [JSON_TYPE, ["Content-Encoding", "identity, gzip"]],
+    }),
+  }),
+  // A web Request takes no such URL.
+  ...several(
+    [{ status: 400, code: "invalid_request", or: DENIED }],
+    eachTarget(["http://user:pw@b/v1/token", "http://user@b/v1/token"]),
+  ),
 ];
