@@ -121,8 +121,8 @@ const json = fuzzed("JSON means what JSON.parse says, or has a key twice, or is 
     expect(() => parseStrictJson(input)).toThrow(SyntaxError);
     return;
   }
-  // YAML has all of JSON, and its reader another author.
-  const { errors } = parseDocument(input, { uniqueKeys: true, strict: false });
+  // YAML has all of JSON but a carriage return that ends no line, which no text of JSON's has in it; and its reader another author.
+  const { errors } = parseDocument(input.replaceAll("\r", " "), { uniqueKeys: true, strict: false });
   if (errors.some(({ code }) => code === "DUPLICATE_KEY")) expect(() => parseStrictJson(input)).toThrow("twice");
   else expect(parseStrictJson(input)).toEqual(value);
 });
