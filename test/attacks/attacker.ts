@@ -254,7 +254,8 @@ export async function startSurroundings(): Promise<Surroundings> {
     secrets: () => [...secrets, ...cloud.secrets()],
     dialled: () => new Set(readFileSync(record, "utf8").split("\n").filter(Boolean)),
     async stop() {
-      await Promise.all([outside.stop(), inside.stop()]);
+      const ends = await Promise.all([outside.stop(), inside.stop()]);
+      if (ends.some((code) => code !== 0)) throw new Error(`the brokers ended with ${ends.join(" and ")}`);
       plantCanaries([...secrets, ...cloud.secrets()]);
       await Promise.all([cloud.close(), ci.close(), other.close(), hostile.close()]);
       rmSync(folder, { recursive: true });
