@@ -3,7 +3,8 @@
  * something else or ambiguous are left out; a token that names one of those is refused like one that names no key at all.
  */
 
-import { type CryptoKey, importJWK, type JWK } from "jose";
+import { KeyObject, type webcrypto } from "node:crypto";
+import { importJWK, type JWK } from "jose";
 import type { JwsAlgorithm } from "../config/config.ts";
 
 /** More than any issuer has; each costs time at import. */
@@ -14,7 +15,7 @@ export interface VerificationKey {
   /** Whether this key can have made a signature by this algorithm. */
   fits(algorithm: JwsAlgorithm): boolean;
   /** Imports once for each algorithm. */
-  import(algorithm: JwsAlgorithm): Promise<CryptoKey>;
+  import(algorithm: JwsAlgorithm): Promise<KeyObject>;
 }
 
 /** The usable keys of a set. @throws Error where it is no JWK set, or has more than 50 keys. */
@@ -41,16 +42,21 @@ export function selectKey(
 
 /** `algorithms` are those that the key fits: found once, since every request asks. */
 function verificationKey(jwk: Record<string, unknown>, algorithms: readonly JwsAlgorithm[]): VerificationKey {
-  const imported = new Map<JwsAlgorithm, Promise<CryptoKey>>();
+  const imported = new Map<JwsAlgorithm, Promise<KeyObject>>();
   return {
     kid: jwk["kid"] as string | undefined,
     fits: (algorithm) => algorithms.includes(algorithm),
     import: (algorithm) => {
-      const key = imported.get(algorithm) ?? (importJWK(publicPart(jwk), algorithm) as Promise<CryptoKey>);
+      const key = imported.get(algorithm) ?? importKey(publicPart(jwk), algorithm);
       imported.set(algorithm, key);
       return key;
     },
   };
+}
+
+/** By jose, which holds it to the algorithm: what it does not take verifies nothing. */
+async function importKey(jwk: JWK, algorithm: JwsAlgorithm): Promise<KeyObject> {
+  return KeyObject.from((await importJWK(jwk, algorithm)) as webcrypto.CryptoKey);
 }
 
 /** Only what the key is: `ext`, `key_ops` and certificates play no part in verification. */
