@@ -42,6 +42,8 @@ export function decideAndIssue(parts: IssuingParts): DecideAndIssue {
   const { config, shadow, log, now } = parts;
   return async (c, principal, request) => {
     const { requestId, clientAddress: address } = c.var;
+    // Every request for a credential comes by here, between what is remembered of tokens and what is of credentials: whatever must
+    // take effect at once on a caller or a grant is asked from here to `issue`, each time.
     shadow(requestId, principal, request);
     const wanted = rightsRequest(request, principal, config);
     const decision = decide(principal, wanted, config);

@@ -9,10 +9,11 @@ import { quote } from "../policy/scope.ts";
 import { apiKeys } from "./api-key.ts";
 import type { Fetch, FetchWith } from "./bounded-fetch.ts";
 import { memberOf } from "./issuer-template.ts";
-import { parseToken, verifyToken } from "./jwt.ts";
+import { checkClaims, isStillSigned, parseToken, type SignedToken, verifyToken } from "./jwt.ts";
 import { type KeySource, keySource } from "./key-source.ts";
 import type { AuthenticatedPrincipal } from "./principal.ts";
 import { signedIdentities } from "./signed-identity.ts";
+import { tokenMemory } from "./token-memory.ts";
 
 export interface Identity {
   /**
@@ -31,7 +32,7 @@ const MOST_WARMED = 20;
 
 /** `fetchWith` is for the issuers that have CAs of their own. */
 export function identity(config: BrokerConfig, fetch: Fetch, fetchWith: FetchWith, now: () => Date): Identity {
-  const oidc = new Map<string, { issuer: OidcIssuer; keys: KeySource; principal: Vouched }>();
+  const oidc = new Map<string, Trusted>();
   for (const entry of config.issuers.values()) {
     if (entry.provider === "alibaba") continue;
     const fetchKeys = entry.ca === undefined ? fetch : fetchWith(entry.ca.certificates);
@@ -45,19 +46,29 @@ export function identity(config: BrokerConfig, fetch: Fetch, fetchWith: FetchWit
 
   const signed = signedIdentities(config, fetch, now);
 
+  const remembered = tokenMemory<Known>();
+
   async function verify(credential: string, address: string | undefined): Promise<AuthenticatedPrincipal> {
     if (credential.startsWith("abk_")) return apiKeyHolders.verify(credential, address, now());
     if (credential.startsWith("acs1.")) return signed.verify(credential);
+    const { known, keep } = remembered.find(credential);
+    const isKnown = known !== undefined && (await isStillSigned(known.token, known.trusted.issuer, known.trusted.keys));
+    const { token, trusted } = isKnown ? known : await signedToken(credential);
+    const verified = checkClaims(token.claims, trusted.issuer, now());
+    if (!isKnown) keep({ token, trusted });
+    return { ...trusted.principal, ...verified };
+  }
+
+  async function signedToken(credential: string): Promise<Known> {
     const unverified = parseToken(credential);
-    const known = oidc.get(unverified.issuer);
-    if (known === undefined) {
+    const trusted = oidc.get(unverified.issuer);
+    if (trusted === undefined) {
       throw new BrokerError(
         "untrusted_issuer",
         `tokens of ${quote(unverified.issuer)} are not accepted here; the iss claim must equal a configured issuer to the letter`,
       );
     }
-    const token = await verifyToken(unverified, known.issuer, known.keys, now);
-    return { ...known.principal, ...token };
+    return { token: await verifyToken(unverified, trusted.issuer, trusted.keys), trusted };
   }
 
   async function identifyToken(token: string, address: string | undefined): Promise<AuthenticatedPrincipal> {
@@ -75,7 +86,19 @@ export function identity(config: BrokerConfig, fetch: Fetch, fetchWith: FetchWit
   };
 }
 
-/** What is known of a caller by its issuer alone. */
+/** A configured issuer, the keys it has, and what is known of its callers by that alone. */
+interface Trusted {
+  readonly issuer: OidcIssuer;
+  readonly keys: KeySource;
+  readonly principal: Vouched;
+}
+
+/** A token that was verified, and whose it is. */
+interface Known {
+  readonly token: SignedToken;
+  readonly trusted: Trusted;
+}
+
 type Vouched = Pick<AuthenticatedPrincipal, "source" | "member">;
 
 /** The issuer, or each of those that a template stands for: with a name that says which. */

@@ -3,11 +3,11 @@
  * verified with a key and an algorithm that the issuer's configuration chose. What the payload says is jwt.ts's business.
  */
 
-import type { OidcIssuer } from "../config/config.ts";
+import type { JwsAlgorithm, OidcIssuer } from "../config/config.ts";
 import { BrokerError } from "../error.ts";
 import { parseStrictJson } from "../json.ts";
 import { quote } from "../policy/scope.ts";
-import { selectKey } from "./jwks.ts";
+import { selectKey, type VerificationKey } from "./jwks.ts";
 import type { KeySource } from "./key-source.ts";
 import { isSignatureOf } from "./signature.ts";
 
@@ -72,15 +72,14 @@ export function parseObject(bytes: Uint8Array, name: string): Record<string, unk
 }
 
 /**
- * Verifies the signature with the one key of the issuer that the header points to; when it returns, the payload is the
- * issuer's word. The header only chooses among the issuer's own algorithms and keys.
+ * The one key of the issuer that the header points to, and the algorithm: the header only chooses among the issuer's own.
  * @throws BrokerError invalid_token, issuer_unavailable
  */
-export async function verifyJws(
-  { signed, signature, algorithm: claimed, kid }: UnverifiedJws,
+export async function keyOf(
+  { algorithm: claimed, kid }: Pick<UnverifiedJws, "algorithm" | "kid">,
   { name, algorithms }: Pick<OidcIssuer, "name" | "algorithms">,
   source: KeySource,
-): Promise<void> {
+): Promise<{ key: VerificationKey; algorithm: JwsAlgorithm }> {
   const algorithm = algorithms.find((allowed) => allowed === claimed);
   if (algorithm === undefined) {
     throw invalidToken(`it is signed with ${quote(claimed)}; issuer ${name} may use ${algorithms.join(", ")}`);
@@ -94,13 +93,28 @@ export async function verifyJws(
         : `its key ${quote(kid)} is not among the usable keys`;
     throw invalidToken(`${which} of issuer ${name}`, source.retryAfterSeconds());
   }
+  return { key, algorithm };
+}
+
+/**
+ * Verifies the signature and answers the key that it is by; when it returns, the payload is the issuer's word.
+ * @throws BrokerError invalid_token, issuer_unavailable
+ */
+export async function verifyJws(
+  jws: UnverifiedJws,
+  issuer: Pick<OidcIssuer, "name" | "algorithms">,
+  source: KeySource,
+): Promise<VerificationKey> {
+  const { key, algorithm } = await keyOf(jws, issuer, source);
   let isRight: boolean;
   try {
-    isRight = isSignatureOf(Buffer.from(signed, "latin1"), signature, await key.import(algorithm), algorithm);
+    const signed = Buffer.from(jws.signed, "latin1");
+    isRight = isSignatureOf(signed, jws.signature, await key.import(algorithm), algorithm);
   } catch {
     throw invalidToken("it could not be verified");
   }
-  if (!isRight) throw invalidToken(`its signature does not verify with the key of issuer ${name}`);
+  if (!isRight) throw invalidToken(`its signature does not verify with the key of issuer ${issuer.name}`);
+  return key;
 }
 
 /** A refusal of the whole token; `why` ends the sentence, and says what to change where the caller can. */

@@ -6,7 +6,8 @@
 import type { OidcIssuer } from "../config/config.ts";
 import { BrokerError } from "../error.ts";
 import { quote } from "../policy/scope.ts";
-import { invalidToken, parseJws, parseObject, type UnverifiedJws, verifyJws } from "./jws.ts";
+import type { VerificationKey } from "./jwks.ts";
+import { invalidToken, keyOf, parseJws, parseObject, type UnverifiedJws, verifyJws } from "./jws.ts";
 import type { KeySource } from "./key-source.ts";
 import { PROVIDERS } from "./providers.ts";
 
@@ -43,22 +44,41 @@ export interface VerifiedToken {
   readonly expiresAt: Date;
 }
 
+/** What of a token stays true while `key` is the issuer's: that it was signed by that key and says this. */
+export interface SignedToken {
+  readonly jws: Pick<UnverifiedJws, "algorithm" | "kid">;
+  readonly key: VerificationKey;
+  readonly claims: Readonly<Record<string, unknown>>;
+}
+
 /**
- * Verifies a token of `issuer`: `typ`, signature and claims.
- * @throws BrokerError invalid_token, token_expired, invalid_audience, issuer_unavailable
+ * Verifies `typ` and signature of a token of `issuer`; its claims are still to be held to the rules.
+ * @throws BrokerError invalid_token, issuer_unavailable
  */
 export async function verifyToken(
   { jws, claims }: UnverifiedToken,
   issuer: OidcIssuer,
   source: KeySource,
-  now: () => Date,
-): Promise<VerifiedToken> {
+): Promise<SignedToken> {
   const { types = ["JWT"] } = PROVIDERS[issuer.provider];
   if (!types.includes((jws.type ?? "JWT").toUpperCase())) {
     throw invalidToken(`its header's typ is not ${types.join(" or ")}`);
   }
-  await verifyJws(jws, issuer, source);
-  return checkClaims(claims, issuer, now());
+  const { algorithm, kid } = jws;
+  return { jws: { algorithm, kid }, key: await verifyJws(jws, issuer, source), claims };
+}
+
+/**
+ * Whether the key is still the one that the issuer has for such a token, asked as for a new one: so a key that was taken back is
+ * believed no longer than then. Of keys fetched anew none is the same, be it for the same bytes.
+ * @throws BrokerError invalid_token, issuer_unavailable
+ */
+export async function isStillSigned(
+  { jws, key }: SignedToken,
+  issuer: OidcIssuer,
+  source: KeySource,
+): Promise<boolean> {
+  return (await keyOf(jws, issuer, source)).key === key;
 }
 
 /**

@@ -1,0 +1,40 @@
+/**
+ * Tokens that have been verified, so that one that is sent again is not taken apart and verified again. What is remembered of a
+ * token is what cannot change while the key that verified it is the issuer's: what it says. Whether it holds now is asked each
+ * time by the same code as of a new one (key, times, audience). Uses (replay.ts), limits and grants come after, and have no part
+ * in this.
+ *
+ * It belongs to one policy, since that says what a token of an issuer must be: `identity` makes one for itself, so a process
+ * that takes another policy, and with it makes another `identity`, begins with an empty one.
+ */
+
+import { createHash } from "node:crypto";
+import { LRUCache } from "lru-cache";
+
+/** A pipeline's jobs ask a few times each, within minutes. */
+const MOST_TOKENS = 4_000;
+/** Of their texts, which may have 8 KiB each; what is kept of a token takes about twice as many bytes as its text has characters. */
+const MOST_CHARACTERS = 8 * 1024 * 1024;
+
+export interface TokenMemory<Known extends object> {
+  /** What is known of exactly this text; `keep` remembers something of it, for which the least recently used make room. */
+  find(text: string): { readonly known: Known | undefined; keep(known: Known): void };
+}
+
+export function tokenMemory<Known extends object>(
+  mostTokens = MOST_TOKENS,
+  mostCharacters = MOST_CHARACTERS,
+): TokenMemory<Known> {
+  const kept = new LRUCache<string, Known>({ max: mostTokens, maxSize: mostCharacters });
+  return {
+    find(text) {
+      const key = digest(text);
+      return { known: kept.get(key), keep: (known) => void kept.set(key, known, { size: text.length }) };
+    },
+  };
+}
+
+/** Not the token itself, which nobody shall find in this memory. UTF-8: Latin-1 would make one byte of `a` and of `š`. */
+function digest(text: string): string {
+  return createHash("sha256").update(text, "utf8").digest("base64url");
+}
