@@ -104,8 +104,8 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
   refuseOtherMethods(app);
   for (const { path } of app.routes) paths.add(path);
 
-  app.notFound((c) => problem(new BrokerError("not_found", "there is nothing at this path"), c.var.requestId));
-  app.onError((error, c) => (c.req.path === TOKEN_EXCHANGE ? oauthError : problem)(error, c.var.requestId));
+  app.notFound((c) => problem(new BrokerError("not_found", "there is nothing at this path"), c.get("requestId")));
+  app.onError((error, c) => (c.req.path === TOKEN_EXCHANGE ? oauthError : problem)(error, c.get("requestId")));
   return { app, health, close: () => redis?.close() };
 }
 
@@ -119,7 +119,7 @@ function refuseOtherMethods(app: Broker["app"]): void {
     app.all(path, (c) => {
       // Hono answers HEAD wherever there is GET.
       const allow = allowed.map((method) => (method === "GET" ? "GET, HEAD" : method)).join(", ");
-      const response = problem(new BrokerError("method_not_allowed", `use ${allow}`), c.var.requestId);
+      const response = problem(new BrokerError("method_not_allowed", `use ${allow}`), c.get("requestId"));
       response.headers.set("allow", allow);
       return response;
     });
@@ -132,7 +132,7 @@ function requestId({ environment, newRequestId }: Outside): MiddlewareHandler<{ 
     const given = isFunctionCompute(environment) ? c.req.header("x-fc-request-id") : c.req.header("x-request-id");
     c.set("requestId", given !== undefined && /^[A-Za-z0-9._-]{8,64}$/.test(given) ? given : newRequestId());
     await next();
-    c.res.headers.set("x-request-id", c.var.requestId);
+    c.res.headers.set("x-request-id", c.get("requestId"));
     c.res.headers.set("x-content-type-options", "nosniff");
   };
 }
@@ -155,7 +155,7 @@ function recordRequest(
     const { error } = c;
     log({
       event: "request",
-      request_id: c.var.requestId,
+      request_id: c.get("requestId"),
       method: c.req.method,
       route: isRoute(c.req.path) ? c.req.path : "(unknown)",
       status: c.res.status,

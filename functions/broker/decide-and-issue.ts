@@ -41,7 +41,8 @@ export type DecideAndIssue = (
 export function decideAndIssue(parts: IssuingParts): DecideAndIssue {
   const { config, shadow, log, now } = parts;
   return async (c, principal, request) => {
-    const { requestId, clientAddress: address } = c.var;
+    const requestId = c.get("requestId");
+    const address = c.get("clientAddress");
     // Every request for a credential comes by here, between what is remembered of tokens and what is of credentials: whatever must
     // take effect at once on a caller or a grant is asked from here to `issue`, each time.
     shadow(requestId, principal, request);

@@ -8,6 +8,8 @@ const LARGEST_BYTES = 16 * 1024;
 /** Each costs more than its bytes do: a body of single bytes takes as long as one of megabytes. */
 const MOST_PIECES = 256;
 
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
 /** @throws BrokerError unsupported_media_type where it is packed; payload_too_large; invalid_request where it ended early or is no text */
 export async function readBody(request: Request): Promise<string> {
   const coding = request.headers.get("content-encoding") ?? "identity";
@@ -29,7 +31,7 @@ export async function readBody(request: Request): Promise<string> {
         throw new BrokerError("payload_too_large", `the body comes in more than ${MOST_PIECES} pieces; send it in one`);
       }
     }
-    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
+    return utf8.decode(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));
   } catch (error) {
     if (error instanceof BrokerError) throw error;
     throw new BrokerError("invalid_request", "the body ended early or is not UTF-8; send it again");

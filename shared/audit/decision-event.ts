@@ -17,7 +17,7 @@ export function decisionEvent(
   digest: string,
 ): DecisionEvent {
   const { source, member, subject, tokenId } = principal;
-  const scopes = scopesOf(wanted, principal.claims);
+  const scopes = decision.outcome === "allow" ? decision.rights.scopes : scopesOf(wanted, principal.claims);
   return {
     event: "decision",
     version: 1,
@@ -28,7 +28,7 @@ export function decisionEvent(
     subject,
     ...(tokenId === undefined ? {} : { token_id: tokenId }),
     registry: "grant" in wanted ? wanted.grant.registry : wanted.registry,
-    scope: (decision.outcome === "allow" ? decision.rights.scopes : scopes).map(formatScope),
+    scope: scopes.map(formatScope),
     policy_digest: digest,
     ...(decision.outcome === "allow"
       ? { grants: decision.grants.map(nameAndLine), role_arn: decision.rights.roleArn }

@@ -55,7 +55,8 @@ export function identity(config: BrokerConfig, fetch: Fetch, fetchWith: FetchWit
     const isKnown = known !== undefined && (await isStillSigned(known.token, known.trusted.issuer, known.trusted.keys));
     const { token, trusted } = isKnown ? known : await signedToken(credential);
     const verified = checkClaims(token.claims, trusted.issuer, now());
-    if (!isKnown) keep({ token, trusted });
+    // One that is good for one credential will hardly be seen again.
+    if (!isKnown && trusted.issuer.replay !== "once") keep({ token, trusted });
     return { ...trusted.principal, ...verified };
   }
 

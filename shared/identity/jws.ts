@@ -58,11 +58,13 @@ function decodePart(text: string, name: string): Buffer {
   return bytes;
 }
 
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 /** The JSON object in `bytes`. @throws BrokerError invalid_token where there is no UTF-8, no JSON, or another value */
 export function parseObject(bytes: Uint8Array, name: string): Record<string, unknown> {
   let value: unknown;
   try {
-    value = parseStrictJson(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
+    value = parseStrictJson(utf8.decode(bytes));
   } catch (error) {
     throw invalidToken(`its ${name}: ${error instanceof SyntaxError ? error.message : "it is not UTF-8"}`);
   }

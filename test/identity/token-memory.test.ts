@@ -266,3 +266,10 @@ describe("memory", () => {
     expect(verified.count).toBe(before + 1);
   });
 });
+
+test("a token that is good for one credential is not remembered", async () => {
+  const { outcome } = stage({ replay: "once" });
+  const token = await mint({ jti: "1" });
+  expect([await outcome(token), await outcome(token)]).toEqual(["job", "job"]);
+  expect(verified.count).toBe(2);
+});

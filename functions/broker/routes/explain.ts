@@ -28,9 +28,9 @@ export interface ExplainRouteParts {
 
 export function explainRoute({ config, identity, log }: ExplainRouteParts): Handler<{ Variables: BrokerVariables }> {
   return async (c) => {
-    const { requestId, clientAddress } = c.var;
+    const requestId = c.get("requestId");
     const body = await readBody(c.req.raw);
-    const principal = await identity.identify(callerCredential(c), clientAddress);
+    const principal = await identity.identify(callerCredential(c), c.get("clientAddress"));
     const { ttlSeconds, minTtlSeconds, ...named } = tokenRequest(c.req.raw, body);
     const request = rightsRequest(named, principal, config);
     const registry = "grant" in request ? request.grant.registry : request.registry;

@@ -20,7 +20,7 @@ export function tokenExchangeRoute(
 ): Handler<{ Variables: BrokerVariables }> {
   return async (c) => {
     const { subjectToken, request } = tokenExchange(c.req.raw, await readBody(c.req.raw), config);
-    const principal = await identity.identifyToken(subjectToken, c.var.clientAddress);
+    const principal = await identity.identifyToken(subjectToken, c.get("clientAddress"));
     return c.json(tokenExchangeBody(await issue(c, principal, request())), 200, OAUTH_HEADERS);
   };
 }

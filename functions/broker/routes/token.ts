@@ -13,7 +13,7 @@ export function tokenRoute(identity: Identity, issue: DecideAndIssue): Handler<{
   return async (c) => {
     // The body first: what is decided below must not wait for a caller who sends it slowly.
     const body = await readBody(c.req.raw);
-    const principal = await identity.identify(callerCredential(c), c.var.clientAddress);
+    const principal = await identity.identify(callerCredential(c), c.get("clientAddress"));
     const request = tokenRequest(c.req.raw, body);
     return tokenResponse(request.format, await issue(c, principal, request));
   };

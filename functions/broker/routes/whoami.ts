@@ -11,7 +11,7 @@ import { callerCredential } from "../caller-credential.ts";
 
 export function whoamiRoute(config: BrokerConfig, identity: Identity): Handler<{ Variables: BrokerVariables }> {
   return async (c) => {
-    const principal = await identity.identify(callerCredential(c), c.var.clientAddress);
+    const principal = await identity.identify(callerCredential(c), c.get("clientAddress"));
     const { source, subject, claims, expiresAt } = principal;
     const index = grantIndex(config.grants);
     const grants = [...config.registries.keys()]
@@ -33,7 +33,7 @@ export function whoamiRoute(config: BrokerConfig, identity: Identity): Handler<{
           scope: allow.map(formatScope),
           max_ttl: maxTtlSeconds,
         })),
-        request_id: c.var.requestId,
+        request_id: c.get("requestId"),
       },
       200,
       { "cache-control": "no-store" },
