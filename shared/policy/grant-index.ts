@@ -44,7 +44,10 @@ export function grantIndex(grants: readonly Grant[]): GrantIndex {
       const group = groupOf(principal, registry);
       if (group === undefined) return [];
       group.byNamespace ??= byNamespace(group.grants);
-      return [...(group.byNamespace.get(namespace) ?? []), ...(group.byNamespace.get(ANY) ?? [])];
+      const found: Grant[] = [];
+      collect(group.byNamespace, namespace, found);
+      collect(group.byNamespace, ANY, found);
+      return found;
     },
   };
   indexes.set(grants, index);
@@ -66,12 +69,32 @@ export function grantScan(grants: readonly Grant[]): GrantIndex {
 interface Group {
   readonly grants: Grant[];
   byClaim: ByClaim | undefined;
-  byNamespace: ReadonlyMap<string, readonly Grant[]> | undefined;
+  byNamespace: Lists | undefined;
+}
+
+/**
+ * Grants by a text. A lone one stands there itself, without a list around it: among very many grants hardly anything that a decision
+ * looks at is in the processor's cache, and what it takes is counted in the places it has to look at.
+ */
+type Lists = Map<string, Grant | Grant[]>;
+
+function add(lists: Lists, text: string, grant: Grant): void {
+  const known = lists.get(text);
+  if (known === undefined) lists.set(text, grant);
+  else if (Array.isArray(known)) known.push(grant);
+  else lists.set(text, [known, grant]);
+}
+
+/** Adds those that stand under `text` to `found`. */
+function collect(lists: Lists, text: string, found: Grant[]): void {
+  const known = lists.get(text);
+  if (Array.isArray(known)) found.push(...known);
+  else if (known !== undefined) found.push(known);
 }
 
 interface ByClaim {
   /** For each claim, the grants that want one of its values, by value. */
-  readonly claims: ReadonlyMap<string, ReadonlyMap<string, readonly Grant[]>>;
+  readonly claims: ReadonlyMap<string, Lists>;
   /** Grants without a condition on exact values. */
   readonly rest: readonly Grant[];
 }
@@ -105,7 +128,7 @@ function byMostTellingClaim(grants: readonly Grant[]): ByClaim {
     }
   }
   const telling = ({ claim }: Condition) => seen.get(claim)?.size ?? 0;
-  const claims = new Map<string, Map<string, Grant[]>>();
+  const claims = new Map<string, Lists>();
   const rest: Grant[] = [];
   for (const grant of grants) {
     let best: Condition | undefined;
@@ -117,13 +140,9 @@ function byMostTellingClaim(grants: readonly Grant[]): ByClaim {
       rest.push(grant);
       continue;
     }
-    const byValue = claims.get(best.claim) ?? new Map<string, Grant[]>();
+    const byValue: Lists = claims.get(best.claim) ?? new Map();
     claims.set(best.claim, byValue);
-    for (const value of exactValues(best)) {
-      const list = byValue.get(value);
-      if (list === undefined) byValue.set(value, [grant]);
-      else list.push(grant);
-    }
+    for (const value of exactValues(best)) add(byValue, value, grant);
   }
   return { claims, rest };
 }
@@ -139,7 +158,7 @@ function lookUp({ claims, rest }: ByClaim, principalClaims: Claims): readonly Gr
   const found = [...rest];
   for (const [claim, byValue] of claims) {
     const value = claimValue(principalClaims, claim);
-    if (value.kind === "value") found.push(...(byValue.get(value.text) ?? []));
+    if (value.kind === "value") collect(byValue, value.text, found);
   }
   return found;
 }
@@ -147,17 +166,13 @@ function lookUp({ claims, rest }: ByClaim, principalClaims: Claims): readonly Gr
 /** Stands for every namespace; no name has a `*` in it. */
 const ANY = "*";
 
-function byNamespace(grants: readonly Grant[]): Map<string, Grant[]> {
-  const found = new Map<string, Grant[]>();
+function byNamespace(grants: readonly Grant[]): Lists {
+  const found: Lists = new Map();
   for (const grant of grants) {
     const variable = (grant.allowFor ?? []).some(({ namespace }) => typeof namespace !== "string");
     const written = [...grant.allow, ...(grant.allowFor ?? [])].map(({ namespace }) => namespace);
     const names = variable ? [ANY] : written.filter((name) => typeof name === "string");
-    for (const name of new Set(names)) {
-      const list = found.get(name) ?? [];
-      list.push(grant);
-      found.set(name, list);
-    }
+    for (const name of new Set(names)) add(found, name, grant);
   }
   return found;
 }
