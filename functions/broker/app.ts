@@ -40,6 +40,8 @@ export interface Outside {
   /** Such as nobody can guess. */
   readonly randomBytes: (size: number) => Buffer;
   readonly log: Log;
+  /** Waits until all that was logged has been written; left out where each line has been when `log` returns. */
+  readonly written?: () => Promise<void>;
   /** The function's own keys, which live as long as the process, have expired: a fresh instance must take over. */
   readonly onKeysExpired: () => void;
   /** How long a request waits for Redis; 50 ms when left out. Tests on a busy machine wait longer. */
@@ -89,6 +91,7 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
     shadow: shadow(config, second, log),
     keys,
     log,
+    written: outside.written ?? (async () => {}),
     now,
   });
   app.post("/v1/token", tokenRoute(callers, issue));

@@ -28,6 +28,8 @@ export interface IssuingParts {
   readonly shadow: Shadow;
   readonly keys: (headers: Headers) => RoleKeys;
   readonly log: Log;
+  /** @throws BrokerError not_ready */
+  readonly written: () => Promise<void>;
   readonly now: () => Date;
 }
 
@@ -68,7 +70,7 @@ export function decideAndIssue(parts: IssuingParts): DecideAndIssue {
 
 /** Issues, and records what came of it before anything leaves. */
 async function issueOrRecord(
-  { config, replay, issuer, keys, log }: IssuingParts,
+  { config, replay, issuer, keys, log, written }: IssuingParts,
   principal: AuthenticatedPrincipal,
   decision: AllowedDecision,
   request: TokenRequest,
@@ -87,6 +89,7 @@ async function issueOrRecord(
       keys: () => keys(headers),
     });
     log({ ...audit, ...issuedFacts(issued) });
+    await written();
     return issued;
   } catch (error) {
     await mark?.release();

@@ -1,6 +1,7 @@
 /** Starts the broker as a process: reads the environment and the configuration, listens, stops in order. */
 
 import { randomBytes, randomUUID } from "node:crypto";
+import { writeSync } from "node:fs";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import { request } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -9,6 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { getRequestListener } from "@hono/node-server";
 import { getConnInfo } from "@hono/node-server/conninfo";
 import packageJson from "../../package.json" with { type: "json" };
+import { lines } from "../../shared/audit/lines.ts";
 import { jsonLog, type Log } from "../../shared/audit/log.ts";
 import { LOADER, readCompiled } from "../../shared/config/compiled.ts";
 import { type BrokerConfig, ConfigError } from "../../shared/config/config.ts";
@@ -40,7 +42,22 @@ async function main(): Promise<void> {
   }
 
   const now = () => new Date();
-  const log = jsonLog((line) => process.stdout.write(line), now);
+  const out = lines({
+    // Of an error the stream tells the process, which ends: what cannot be recorded must not be issued.
+    output: (text, done) => void process.stdout.write(text, (error) => error || done()),
+    soon: setImmediate,
+    after: (ms, callback) => {
+      const timer = setTimeout(callback, ms);
+      return () => clearTimeout(timer);
+    },
+    onDropped: (count) =>
+      log({
+        event: "warning",
+        message: `standard output was blocked: ${count} lines are missing here, and no credential was given out without its line`,
+      }),
+  });
+  const log = jsonLog(out.write, now);
+  process.on("exit", () => writeRest(out.rest()));
   const { app, health, close } = broker(
     config,
     packageJson.version,
@@ -55,6 +72,7 @@ async function main(): Promise<void> {
       newRequestId: randomUUID,
       randomBytes,
       log,
+      written: out.written,
       onKeysExpired: () => stop("the function role's keys have expired", 1),
     },
     await readShadow(file, config, log),
@@ -102,6 +120,15 @@ async function main(): Promise<void> {
     });
     for (const message of withoutUse(config, environment)) log({ event: "warning", message });
   });
+}
+
+/** Of a process that ends in the middle of a turn: as much as standard output takes at once. */
+function writeRest(text: string): void {
+  try {
+    if (text !== "") writeSync(1, text);
+  } catch {
+    // It is blocked or closed, and nothing of these lines has left.
+  }
 }
 
 function fail(why: string): void {

@@ -105,6 +105,8 @@ export interface HarnessOptions {
   readonly secrets?: readonly string[];
   /** How it pauses; not at all when left out. */
   readonly sleep?: (ms: number) => Promise<void>;
+  /** What a credential waits for before it leaves. */
+  readonly written?: () => Promise<void>;
   /** How long a request waits for Redis; as long as in earnest when left out. */
   readonly redisLimitMs?: number;
 }
@@ -161,6 +163,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
       output.push(line);
     }, now),
     onKeysExpired: () => keysExpired.count++,
+    ...(options.written === undefined ? {} : { written: options.written }),
     ...(options.redisLimitMs === undefined ? {} : { redisLimitMs: options.redisLimitMs }),
   };
   const made = broker(config, "0.0.0-test", outside, shadow);
