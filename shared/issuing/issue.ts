@@ -7,18 +7,11 @@ import { assumeRole, type Endpoint } from "../alibaba/assume-role.ts";
 import { authorizationToken } from "../alibaba/authorization-token.ts";
 import type { CallContext } from "../alibaba/call.ts";
 import type { RoleKeys } from "../alibaba/role-keys.ts";
-import { roleSessionName } from "../alibaba/session-name.ts";
 import type { AlibabaEndpoints, BrokerConfig, Registry } from "../config/config.ts";
 import { BrokerError } from "../error.ts";
-import { type AllowedDecision, termsOf } from "../policy/terms.ts";
-import {
-  type CacheOutcome,
-  type Credential,
-  cacheKey,
-  credentialCache,
-  type FindOrMake,
-  fingerprintOf,
-} from "./credential-cache.ts";
+import type { AllowedDecision } from "../policy/terms.ts";
+import { type CacheOutcome, type Credential, credentialCache, type FindOrMake, fingerprintOf } from "./credential-cache.ts";
+import { orders } from "./order.ts";
 
 /** How far the cloud's clock and ours may be apart: half of what STS itself forgives a request. */
 const CLOCK_TOLERANCE_SECONDS = 450;
@@ -52,15 +45,13 @@ export interface Issuer {
 /** `findOrMake`: where instances share credentials. */
 export function issuer(config: BrokerConfig, context: CallContext, findOrMake?: FindOrMake): Issuer {
   const cache = credentialCache(context.now, findOrMake);
+  const orderOf = orders(config);
 
   return {
     async issue({ decision, caller, ttlSeconds, minTtlSeconds, keys }) {
       const { rights } = decision;
-      const registry = config.registries.get(rights.registry) as Registry;
-      const terms = termsOf(decision, registry, { ttlSeconds, minTtlSeconds });
-      if ("refused" in terms) throw new BrokerError(terms.refused, terms.detail);
-      const { lifetimeSeconds, policy } = terms;
-      const sessionName = roleSessionName(caller);
+      const order = orderOf(decision, caller, { ttlSeconds, minTtlSeconds });
+      const { registry, lifetimeSeconds, policy, sessionName } = order;
 
       const longestSeconds = lifetimeSeconds + CLOCK_TOLERANCE_SECONDS;
 
@@ -101,17 +92,6 @@ export function issuer(config: BrokerConfig, context: CallContext, findOrMake?: 
         };
       }
 
-      // The caller's name beside the session name: two names may be cut to one, and their credentials are still two.
-      const key = cacheKey([
-        rights.roleArn,
-        rights.externalId ?? "",
-        registry.name,
-        policy.json,
-        sessionName,
-        caller,
-        lifetimeSeconds,
-        config.digest,
-      ]);
       const prepare = () => {
         const roleKeys = keys();
         const deadline = new Date(context.now().getTime() + UPSTREAM_DEADLINE_MS);
@@ -121,7 +101,7 @@ export function issuer(config: BrokerConfig, context: CallContext, findOrMake?: 
           make: () => make(roleKeys, deadline),
         };
       };
-      return { ...(await cache.get(key, minTtlSeconds ?? lifetimeSeconds / 2, prepare)), sessionName };
+      return { ...(await cache.get(order.key, minTtlSeconds ?? lifetimeSeconds / 2, prepare)), sessionName };
     },
   };
 }
