@@ -29,7 +29,7 @@ export interface ExplainRouteParts {
 export function explainRoute({ config, identity, log }: ExplainRouteParts): Handler<{ Variables: BrokerVariables }> {
   return async (c) => {
     const requestId = c.get("requestId");
-    const body = await readBody(c.req.raw);
+    const body = await readBody(c);
     const principal = await identity.identify(callerCredential(c), c.get("clientAddress"));
     const { ttlSeconds, minTtlSeconds, ...named } = tokenRequest(c.req.raw, body);
     const request = rightsRequest(named, principal, config);

@@ -19,7 +19,7 @@ export function tokenExchangeRoute(
   issue: DecideAndIssue,
 ): Handler<{ Variables: BrokerVariables }> {
   return async (c) => {
-    const { subjectToken, request } = tokenExchange(c.req.raw, await readBody(c.req.raw), config);
+    const { subjectToken, request } = tokenExchange(c.req.raw, await readBody(c), config);
     const principal = await identity.identifyToken(subjectToken, c.get("clientAddress"));
     return c.json(tokenExchangeBody(await issue(c, principal, request())), 200, OAUTH_HEADERS);
   };

@@ -12,7 +12,7 @@ import { tokenResponse } from "../token-response.ts";
 export function tokenRoute(identity: Identity, issue: DecideAndIssue): Handler<{ Variables: BrokerVariables }> {
   return async (c) => {
     // The body first: what is decided below must not wait for a caller who sends it slowly.
-    const body = await readBody(c.req.raw);
+    const body = await readBody(c);
     const principal = await identity.identify(callerCredential(c), c.get("clientAddress"));
     const request = tokenRequest(c.req.raw, body);
     return tokenResponse(request.format, await issue(c, principal, request));
