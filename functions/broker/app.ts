@@ -74,15 +74,9 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
   const app = new Hono<{ Variables: BrokerVariables }>();
   const paths = new Set<string>();
   app.use(
-    requestId(outside),
+    identifyRequest(outside, clientAddress(config, environment, outside.socketAddress)),
     recordRequest(health, outside, (path) => paths.has(path)),
-    noticeExpiredKeys(health, outside),
   );
-  const addressOf = clientAddress(config, environment, outside.socketAddress);
-  app.use(async (c, next) => {
-    c.set("clientAddress", addressOf(c));
-    await next();
-  });
 
   const issue = decideAndIssue({
     config,
@@ -129,10 +123,16 @@ function refuseOtherMethods(app: Broker["app"]): void {
   }
 }
 
-/** Function Compute's own id where there is one, else the caller's where it has the form of one, else a new one. */
-function requestId({ environment, newRequestId }: Outside): MiddlewareHandler<{ Variables: BrokerVariables }> {
+/** Function Compute's own id where there is one, else the caller's where it has the form of one, else a new one. And where it comes from. */
+function identifyRequest(
+  { environment, newRequestId }: Outside,
+  addressOf: SocketAddress,
+): MiddlewareHandler<{ Variables: BrokerVariables }> {
+  // Asked once: process.env is no plain object, and each look at it a call out of JavaScript.
+  const header = isFunctionCompute(environment) ? "x-fc-request-id" : "x-request-id";
   return async (c, next) => {
-    const given = isFunctionCompute(environment) ? c.req.header("x-fc-request-id") : c.req.header("x-request-id");
+    const given = c.req.header(header);
+    c.set("clientAddress", addressOf(c));
     c.set("requestId", given !== undefined && /^[A-Za-z0-9._-]{8,64}$/.test(given) ? given : newRequestId());
     await next();
     c.res.headers.set("x-request-id", c.get("requestId"));
@@ -143,9 +143,10 @@ function requestId({ environment, newRequestId }: Outside): MiddlewareHandler<{ 
 /** One log line a request; counts those under way, so that stopping can wait for them. */
 function recordRequest(
   health: Health,
-  { now, log }: Outside,
+  outside: Outside,
   isRoute: (path: string) => boolean,
 ): MiddlewareHandler<{ Variables: BrokerVariables }> {
+  const { now, log } = outside;
   return async (c, next) => {
     const begun = now().getTime();
     health.inFlight++;
@@ -156,6 +157,7 @@ function recordRequest(
       if (health.inFlight === 0) for (const notify of health.onIdle.splice(0)) notify();
     }
     const { error } = c;
+    noticeExpiredKeys(error, health, outside);
     log({
       event: "request",
       request_id: c.get("requestId"),
@@ -182,16 +184,10 @@ function defect(error: Error): { name: string; frames: string[] } {
  * Keys from the environment stay as they are, so an instance whose keys have expired can only make way. Keys that came
  * with a request are that request's own trouble.
  */
-function noticeExpiredKeys(
-  health: Health,
-  { onKeysExpired }: Outside,
-): MiddlewareHandler<{ Variables: BrokerVariables }> {
-  return async (c, next) => {
-    await next();
-    const expired = c.error instanceof BrokerError && c.error.facts.expiredKeys === "environment";
-    if (expired && !health.keysExpired) {
-      health.keysExpired = true;
-      onKeysExpired();
-    }
-  };
+function noticeExpiredKeys(error: Error | undefined, health: Health, { onKeysExpired }: Outside): void {
+  const expired = error instanceof BrokerError && error.facts.expiredKeys === "environment";
+  if (expired && !health.keysExpired) {
+    health.keysExpired = true;
+    onKeysExpired();
+  }
 }

@@ -99,5 +99,6 @@ export type Log = (event: LogEvent) => void;
 
 /** `write` takes one whole line with its end. */
 export function jsonLog(write: (line: string) => void, now: () => Date): Log {
-  return (event) => write(`${JSON.stringify({ time: now().toISOString(), ...event })}\n`);
+  // Joined as text: to copy twenty fields behind the time takes as long as to write them.
+  return (event) => write(`{"time":"${now().toISOString()}",${JSON.stringify(event).slice(1)}\n`);
 }
