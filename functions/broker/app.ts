@@ -4,7 +4,13 @@
  */
 
 import { Hono, type MiddlewareHandler } from "hono";
-import { type Environment, isFunctionCompute, type RoleKeys, roleKeys } from "../../shared/alibaba/role-keys.ts";
+import {
+  accountId,
+  type Environment,
+  isFunctionCompute,
+  type RoleKeys,
+  roleKeys,
+} from "../../shared/alibaba/role-keys.ts";
 import { loadSdk } from "../../shared/alibaba/sdk.ts";
 import type { Log } from "../../shared/audit/log.ts";
 import type { BrokerConfig } from "../../shared/config/config.ts";
@@ -12,6 +18,7 @@ import { BrokerError } from "../../shared/error.ts";
 import type { Fetch, FetchWith } from "../../shared/identity/bounded-fetch.ts";
 import { identity } from "../../shared/identity/identify.ts";
 import { replayGuard } from "../../shared/identity/replay.ts";
+import { assumeRoleBudget } from "../../shared/issuing/budget/budget.ts";
 import { issuer } from "../../shared/issuing/issue.ts";
 import { clientAddress, type SocketAddress } from "./client-address.ts";
 import { decideAndIssue } from "./decide-and-issue.ts";
@@ -70,6 +77,12 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
   // Now, and not when it is first needed: a request waits for it no longer than for an answer.
   void redis?.warm();
   const keys = (headers: Headers): RoleKeys => roleKeys(environment, headers);
+  const shared = redis && config.redis && { redis, keyPrefix: config.redis.keyPrefix };
+  const budget = assumeRoleBudget(
+    config.budget ?? {},
+    shared && { ...shared, accountId: accountId(environment) },
+    outside,
+  );
 
   const app = new Hono<{ Variables: BrokerVariables }>();
   const paths = new Set<string>();
@@ -81,7 +94,7 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
   const issue = decideAndIssue({
     config,
     replay: replayGuard(now, replays),
-    issuer: issuer(config, outside, credentials),
+    issuer: issuer(config, outside, { budget, findOrMake: credentials }),
     shadow: shadow(config, second, log),
     keys,
     log,

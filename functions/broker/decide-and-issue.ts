@@ -79,6 +79,8 @@ async function issueOrRecord(
 ): Promise<Issued> {
   const { ttlSeconds, minTtlSeconds } = request;
   let mark: { release(): Promise<void> } | undefined;
+  let waitedMs: number | undefined;
+  const budgetFacts = () => (waitedMs === undefined ? {} : { budget_wait_ms: waitedMs });
   try {
     mark = await replayMark(principal, decision, address, config, replay);
     const issued = await issuer.issue({
@@ -87,13 +89,21 @@ async function issueOrRecord(
       ...(ttlSeconds === undefined ? {} : { ttlSeconds }),
       ...(minTtlSeconds === undefined ? {} : { minTtlSeconds }),
       keys: () => keys(headers),
+      waited: (ms) => {
+        waitedMs = (waitedMs ?? 0) + ms;
+      },
+      renewed: (outcome) =>
+        log({
+          ...audit,
+          ...("error" in outcome ? { ...failureFacts(outcome.error), cache: "renewal" } : issuedFacts(outcome)),
+        }),
     });
-    log({ ...audit, ...issuedFacts(issued) });
+    log({ ...audit, ...issuedFacts(issued), ...budgetFacts() });
     await written();
     return issued;
   } catch (error) {
     await mark?.release();
-    log({ ...audit, ...failureFacts(error) });
+    log({ ...audit, ...failureFacts(error), ...budgetFacts() });
     throw error;
   }
 }

@@ -5,7 +5,7 @@
 
 import { BrokerError } from "../error.ts";
 import type { SessionPolicy } from "../policy/session-policy.ts";
-import { ATTEMPT_TIMEOUT_MS, type CallContext, callUpstream, MalformedAnswer } from "./call.ts";
+import { type Allowance, ATTEMPT_TIMEOUT_MS, type CallContext, callUpstream, MalformedAnswer } from "./call.ts";
 import type { RoleKeys } from "./role-keys.ts";
 import { loadSdk } from "./sdk.ts";
 
@@ -21,6 +21,7 @@ export interface AssumeRoleRequest {
   readonly keys: RoleKeys;
   readonly endpoint: Endpoint;
   readonly deadline: Date;
+  readonly allowance: Allowance;
 }
 
 export interface Endpoint {
@@ -37,11 +38,11 @@ export interface SessionKeys {
   readonly requestId: string;
 }
 
-/** @throws BrokerError upstream_rejected, upstream_unavailable, upstream_timeout; not_ready where our own keys have expired */
+/** @throws BrokerError upstream_rejected, upstream_unavailable, upstream_timeout, rate_limited; not_ready where our own keys have expired */
 export async function assumeRole(request: AssumeRoleRequest, context: CallContext): Promise<SessionKeys> {
   const sdk = await loadSdk();
   const client = new sdk.Sts(new sdk.util.Config(clientConfig(request.keys, request.endpoint)));
-  const session = callUpstream("AssumeRole", request.deadline, context, async () => {
+  const attempt = async () => {
     const answer = await client.assumeRoleWithOptions(
       new sdk.AssumeRoleRequest({
         roleArn: request.roleArn,
@@ -64,8 +65,8 @@ export async function assumeRole(request: AssumeRoleRequest, context: CallContex
       throw new MalformedAnswer();
     }
     return { accessKeyId, accessKeySecret, securityToken, expiresAt, requestId: isText(requestId) ? requestId : "" };
-  });
-  return session.catch((error: unknown) => {
+  };
+  return callUpstream("AssumeRole", request.deadline, context, attempt, request.allowance).catch((error: unknown) => {
     throw ownKeysExpired(error, request.keys) ?? error;
   });
 }

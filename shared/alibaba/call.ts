@@ -15,6 +15,14 @@ export interface CallContext {
   readonly random: () => number;
 }
 
+/** Where the service takes only so many calls: what each attempt needs, and what it tells. */
+export interface Allowance {
+  /** Resolves when the attempt may be made. @throws BrokerError rate_limited where that is too late for `deadline` */
+  turn(deadline: Date): Promise<void>;
+  /** The service said that it is asked too often. */
+  throttled(): void;
+}
+
 /** For one attempt. The vendor's HTTP client counts its connect time-out on while it waits, so one number serves both. */
 export const ATTEMPT_TIMEOUT_MS = 3_000;
 const MOST_ATTEMPTS = 3;
@@ -23,22 +31,30 @@ const FIRST_BACKOFF_MS = 100;
 /**
  * Runs `attempt` until it succeeds, is refused, or `deadline` comes. Both APIs only make something new that expires by
  * itself, so asking again after a lost answer is safe.
- * @throws BrokerError upstream_rejected, upstream_unavailable, upstream_timeout, not_ready
+ * @throws BrokerError upstream_rejected, upstream_unavailable, upstream_timeout, not_ready, rate_limited
  */
 export async function callUpstream<T>(
   api: Api,
   deadline: Date,
   context: CallContext,
   attempt: () => Promise<T>,
+  allowance?: Allowance,
 ): Promise<T> {
+  let failure: Failure | undefined;
   for (let count = 1; ; count++) {
+    try {
+      await allowance?.turn(deadline);
+    } catch (error) {
+      // What is in the way of a further attempt is not why there had to be one.
+      throw failure === undefined ? error : asBrokerError(api, failure);
+    }
     const remaining = deadline.getTime() - context.now().getTime();
     if (remaining <= 0) throw timedOut(api);
-    let failure: Failure;
     try {
       return await within(Math.min(remaining, ATTEMPT_TIMEOUT_MS + 200), attempt());
     } catch (error) {
       failure = classify(error);
+      if (failure.throttled) allowance?.throttled();
     }
     // Full jitter: the callers of one outage do not come back together.
     const pause = context.random() * FIRST_BACKOFF_MS * 2 ** count;
@@ -80,6 +96,7 @@ interface Failure {
   readonly code: string;
   readonly requestId?: string;
   readonly retryable: boolean;
+  readonly throttled?: true;
 }
 
 function classify(error: unknown): Failure {
@@ -96,7 +113,7 @@ function classify(error: unknown): Failure {
     ...withRequestId(matching(id, /^(?!undefined$)[A-Za-z0-9-]{1,64}$/)),
   };
   if (facts.code.startsWith("Throttling") || statusCode === 429)
-    return { kind: "unavailable", ...facts, retryable: true };
+    return { kind: "unavailable", ...facts, retryable: true, throttled: true };
   if (error instanceof RefusedAnswer || (typeof statusCode === "number" && statusCode < 500)) {
     return { kind: "rejected", ...facts, retryable: false };
   }

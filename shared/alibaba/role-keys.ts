@@ -42,6 +42,12 @@ export function roleKeys(environment: Environment, headers?: Headers): RoleKeys 
   return { accessKeyId, accessKeySecret, ...(securityToken ? { securityToken } : {}), from: "environment" };
 }
 
+/** The account that calls, where Function Compute says it; https://www.alibabacloud.com/help/en/functioncompute/fc-2-0/user-guide/fc-environment-variables */
+export function accountId(environment: Environment): string | undefined {
+  const id = environment["FC_ACCOUNT_ID"];
+  return id !== undefined && /^\d{16}$/.test(id) ? id : undefined;
+}
+
 /** Function Compute sets FC_FUNCTION_NAME in each instance: https://www.alibabacloud.com/help/en/functioncompute/fc-3-0/user-guide/environment-variables-1 */
 export function isFunctionCompute(environment: Environment): boolean {
   return environment["FC_FUNCTION_NAME"] !== undefined;

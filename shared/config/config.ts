@@ -21,6 +21,8 @@ export interface BrokerConfig {
   readonly shadow?: string;
   /** What instances share; each remembers for itself where it is left out. */
   readonly redis?: RedisSettings;
+  /** How often STS is asked; see shared/issuing/budget. Decides nothing, and is not in the digest. */
+  readonly budget?: BudgetSettings;
   /** `sha256:` and 64 hex digits over the canonical form of the file: key order, comments and layout do not count. */
   readonly digest: string;
 }
@@ -143,6 +145,14 @@ export interface RedisSettings {
   readonly whenUnavailable: "memory" | "refuse";
   /** The environment variables with the keys that seal issued credentials there; left out: none are kept there. */
   readonly credentialKeyVariables?: readonly string[];
+}
+
+/** What is left out has its default in shared/issuing/budget/budget.ts. */
+export interface BudgetSettings {
+  /** By all instances together. */
+  readonly assumeRolePerSecond?: number;
+  /** By how many that is divided where they do not share a Redis that answers. */
+  readonly instances?: number;
 }
 
 /** One thing wrong with the file. */

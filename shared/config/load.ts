@@ -15,6 +15,7 @@ import type { Source } from "./compiled.ts";
 import {
   type AlibabaEndpoints,
   type BrokerConfig,
+  type BudgetSettings,
   ConfigError,
   type ConfigProblem,
   type Issuer,
@@ -197,6 +198,7 @@ function resolveConfig(
     ...(content.client_address === undefined ? {} : { clientAddress: content.client_address }),
     ...(content.shadow === undefined ? {} : { shadow: content.shadow }),
     ...(content.redis === undefined ? {} : { redis: redisSettings(content.redis, pinned.redisCa) }),
+    ...(content.budget === undefined ? {} : { budget: budgetSettings(content.budget) }),
   };
 }
 
@@ -210,6 +212,13 @@ function redisSettings(redis: NonNullable<ConfigFile["redis"]>, ca: PrivateCa | 
     keyPrefix: redis.key_prefix ?? "acr-token-broker",
     whenUnavailable: redis.when_unavailable ?? "memory",
     ...(redis.credentials === undefined ? {} : { credentialKeyVariables: redis.credentials.key_env }),
+  };
+}
+
+function budgetSettings({ assume_role_per_second, instances }: NonNullable<ConfigFile["budget"]>): BudgetSettings {
+  return {
+    ...(assume_role_per_second === undefined ? {} : { assumeRolePerSecond: assume_role_per_second }),
+    ...(instances === undefined ? {} : { instances }),
   };
 }
 

@@ -435,6 +435,35 @@ const redis = z
     }),
   );
 
+const budget = z
+  .strictObject({
+    assume_role_per_second: z.optional(
+      z
+        .int()
+        .check(
+          z.gte(1, "is too small; write 1 to 10000"),
+          z.lte(10_000, "is too large; write 1 to 10000"),
+          z.describe("the AssumeRole calls a second that all instances together may make, 80 when left out"),
+        ),
+    ),
+    instances: z.optional(
+      z
+        .int()
+        .check(
+          z.gte(1, "is too small; write 1 to 1000"),
+          z.lte(1000, "is too large; write 1 to 1000"),
+          z.describe("how many instances divide them where they share no Redis that answers, 10 when left out"),
+        ),
+    ),
+  })
+  .check(
+    z.refine((map) => Object.keys(map).length > 0, "is an empty map; name a number, or take the key out"),
+    z.meta({
+      description: "how often STS is asked: it allows an account 100 AssumeRole calls a second, all of them counted",
+      minProperties: 1,
+    }),
+  );
+
 export const ConfigFile = z
   .strictObject({
     version: z.literal(1).check(z.describe("the version of this format, 1")),
@@ -461,6 +490,7 @@ export const ConfigFile = z
         .check(z.describe("where a caller's address stands; on the connection when left out")),
     ),
     redis: z.optional(redis),
+    budget: z.optional(budget),
     alibaba: z.optional(
       z
         .strictObject({

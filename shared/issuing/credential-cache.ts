@@ -5,6 +5,7 @@
 
 import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
+import type { Renewals } from "./renewal.ts";
 
 export interface Credential {
   readonly username: string;
@@ -41,12 +42,14 @@ export interface CredentialCache {
   /**
    * A credential for `key` that lives for at least `minTtlSeconds` more, or one that is made; a failure is not kept.
    * `prepare` is called only where memory has none: requests share one that is being made where `means` are equal too, so
-   * that nobody gets the failure of keys that are not his.
+   * that nobody gets the failure of keys that are not his. What `renewal` makes is found or made beside an answer that has
+   * been given, and takes the place of what is remembered; it records by itself what came of it.
    */
   get(
     key: string,
     minTtlSeconds: number,
     prepare: () => { readonly means: string; readonly longestSeconds: number; make(): Promise<Credential> },
+    renewal: { readonly longestSeconds: number; make(): Promise<Credential> },
   ): Promise<{ credential: Credential; outcome: CacheOutcome }>;
 }
 
@@ -54,14 +57,21 @@ export interface CredentialCache {
 const MOST_CREDENTIALS = 5_000;
 
 /** `findOrMake`: where instances share theirs; each makes its own when left out. */
-export function credentialCache(now: () => Date, findOrMake: FindOrMake = makeOnly): CredentialCache {
+export function credentialCache(
+  now: () => Date,
+  { given }: Renewals,
+  findOrMake: FindOrMake = makeOnly,
+): CredentialCache {
   const kept = new LRUCache<string, Credential>({ max: MOST_CREDENTIALS });
   const underWay = new Map<string, ReturnType<FindOrMake>>();
 
-  const get: CredentialCache["get"] = async (key, minTtlSeconds, prepare) => {
+  const get: CredentialCache["get"] = async (key, minTtlSeconds, prepare, renewal) => {
     const known = kept.get(key);
     if (known !== undefined) {
-      if (serves(known, minTtlSeconds, now())) return { credential: known, outcome: "hit" };
+      if (serves(known, minTtlSeconds, now())) {
+        if (given(known, minTtlSeconds)) renew(key, known, renewal);
+        return { credential: known, outcome: "hit" };
+      }
       if (secondsLeft(known, now()) <= 0) kept.delete(key);
     }
     const { means, longestSeconds, make } = prepare();
@@ -71,7 +81,7 @@ export function credentialCache(now: () => Date, findOrMake: FindOrMake = makeOn
       const { credential, outcome } = await joined;
       // None can be newer than one just made; one that was found may be too old for this request.
       if (outcome === "miss" || serves(credential, minTtlSeconds, now())) return { credential, outcome: "joined" };
-      return get(key, minTtlSeconds, prepare);
+      return get(key, minTtlSeconds, prepare, renewal);
     }
     const making = findOrMake(key, { minTtlSeconds, longestSeconds }, make);
     underWay.set(flight, making);
@@ -83,6 +93,21 @@ export function credentialCache(now: () => Date, findOrMake: FindOrMake = makeOn
       underWay.delete(flight);
     }
   };
+
+  /** Another instance may have renewed it already: then that one is found. */
+  function renew(
+    key: string,
+    known: Credential,
+    { longestSeconds, make }: Parameters<CredentialCache["get"]>[3],
+  ): void {
+    const newer = { minTtlSeconds: secondsLeft(known, now()) + 1, longestSeconds };
+    findOrMake(key, newer, make).then(
+      ({ credential }) => kept.set(key, credential),
+      // It has been recorded, and nobody waits.
+      () => {},
+    );
+  }
+
   return { get };
 }
 

@@ -5,13 +5,21 @@
 
 import { assumeRole, type Endpoint } from "../alibaba/assume-role.ts";
 import { authorizationToken } from "../alibaba/authorization-token.ts";
-import type { CallContext } from "../alibaba/call.ts";
+import type { Allowance, CallContext } from "../alibaba/call.ts";
 import type { RoleKeys } from "../alibaba/role-keys.ts";
 import type { AlibabaEndpoints, BrokerConfig, Registry } from "../config/config.ts";
 import { BrokerError } from "../error.ts";
 import type { AllowedDecision } from "../policy/terms.ts";
-import { type CacheOutcome, type Credential, credentialCache, type FindOrMake, fingerprintOf } from "./credential-cache.ts";
+import type { Budget } from "./budget/budget.ts";
+import {
+  type CacheOutcome,
+  type Credential,
+  credentialCache,
+  type FindOrMake,
+  fingerprintOf,
+} from "./credential-cache.ts";
 import { orders } from "./order.ts";
+import { renewals } from "./renewal.ts";
 
 /** How far the cloud's clock and ours may be apart: half of what STS itself forgives a request. */
 const CLOCK_TOLERANCE_SECONDS = 450;
@@ -29,34 +37,57 @@ export interface IssueRequest {
   readonly minTtlSeconds?: number;
   /** The keys to assume the role with; asked for only where nothing remembered serves. */
   readonly keys: () => RoleKeys;
+  /** Told how long this request waited in the budget; not where another one's credential serves. */
+  readonly waited: (ms: number) => void;
+  /** Told what came of a renewal that this request began, before anybody is given what it made; where it throws, nobody is. */
+  readonly renewed: (outcome: Issued | { readonly error: unknown }) => void;
 }
 
 export interface Issued {
   readonly credential: Credential;
-  readonly outcome: CacheOutcome;
+  readonly outcome: CacheOutcome | "renewal";
   readonly sessionName: string;
 }
 
 export interface Issuer {
-  /** @throws BrokerError invalid_request (min_ttl), policy_too_large, or as the cloud's calls do */
+  /** @throws BrokerError invalid_request (min_ttl), policy_too_large, rate_limited, or as the cloud's calls do */
   issue(request: IssueRequest): Promise<Issued>;
 }
 
-/** `findOrMake`: where instances share credentials. */
-export function issuer(config: BrokerConfig, context: CallContext, findOrMake?: FindOrMake): Issuer {
-  const cache = credentialCache(context.now, findOrMake);
+/** The two calls; the simulation of bench/ has others in their place. */
+export interface CloudCalls {
+  readonly assumeRole: typeof assumeRole;
+  readonly authorizationToken: typeof authorizationToken;
+}
+
+export interface IssuerParts {
+  readonly budget: Budget;
+  /** Where instances share credentials. */
+  readonly findOrMake?: FindOrMake | undefined;
+  readonly cloud?: CloudCalls;
+}
+
+/** There was no turn for a renewal: nothing that anybody has to know. */
+class NoTurnToSpare extends Error {}
+
+export function issuer(
+  config: BrokerConfig,
+  context: CallContext,
+  { budget, findOrMake, cloud = { assumeRole, authorizationToken } }: IssuerParts,
+): Issuer {
+  const cache = credentialCache(context.now, renewals(context.now, context.random), findOrMake);
   const orderOf = orders(config);
 
   return {
-    async issue({ decision, caller, ttlSeconds, minTtlSeconds, keys }) {
-      const { rights } = decision;
+    async issue({ decision, caller, ttlSeconds, minTtlSeconds, keys, waited, renewed }) {
+      const { rights, grants } = decision;
       const order = orderOf(decision, caller, { ttlSeconds, minTtlSeconds });
       const { registry, lifetimeSeconds, policy, sessionName } = order;
-
       const longestSeconds = lifetimeSeconds + CLOCK_TOLERANCE_SECONDS;
+      const newDeadline = () => new Date(context.now().getTime() + UPSTREAM_DEADLINE_MS);
 
-      async function make(roleKeys: RoleKeys, deadline: Date): Promise<Credential> {
-        const session = await assumeRole(
+      async function make(roleKeys: RoleKeys, deadline: Date, allowance: Allowance): Promise<Credential> {
+        const session = await cloud.assumeRole(
           {
             roleArn: rights.roleArn,
             externalId: rights.externalId,
@@ -66,10 +97,11 @@ export function issuer(config: BrokerConfig, context: CallContext, findOrMake?: 
             keys: roleKeys,
             endpoint: stsEndpoint(config.alibaba, registry),
             deadline,
+            allowance,
           },
           context,
         );
-        const login = await authorizationToken(
+        const login = await cloud.authorizationToken(
           { instanceId: registry.instanceId, keys: session, endpoint: crEndpoint(config.alibaba, registry), deadline },
           context,
         );
@@ -94,14 +126,28 @@ export function issuer(config: BrokerConfig, context: CallContext, findOrMake?: 
 
       const prepare = () => {
         const roleKeys = keys();
-        const deadline = new Date(context.now().getTime() + UPSTREAM_DEADLINE_MS);
+        const deadline = newDeadline();
+        const allowance = budget.of(grants.map((grant) => grant.name).join(" "), waited);
         return {
           means: `${roleKeys.from} ${roleKeys.accessKeyId}`,
           longestSeconds,
-          make: () => make(roleKeys, deadline),
+          make: () => make(roleKeys, deadline, allowance),
         };
       };
-      return { ...(await cache.get(order.key, minTtlSeconds ?? lifetimeSeconds / 2, prepare)), sessionName };
+      async function makeAnew(): Promise<Credential> {
+        try {
+          const allowance = await budget.spare();
+          if (allowance === undefined) throw new NoTurnToSpare();
+          const credential = await make(keys(), newDeadline(), allowance);
+          renewed({ credential, outcome: "renewal", sessionName });
+          return credential;
+        } catch (error) {
+          if (!(error instanceof NoTurnToSpare)) renewed({ error });
+          throw error;
+        }
+      }
+      const renewal = { longestSeconds, make: makeAnew };
+      return { ...(await cache.get(order.key, minTtlSeconds ?? lifetimeSeconds / 2, prepare, renewal)), sessionName };
     },
   };
 }

@@ -46,6 +46,7 @@ grants:
   sharing: { issuer: ci, when: { sub: sharer }, registry: prod, allow: ["repository:web/sharing:pull"], role_arn: "acs:ram::1234567890123456:role/acr-web", max_ttl: 1800 }
   lost: { issuer: ci, when: { sub: job }, registry: lost, allow: ["repository:web/*:pull"], role_arn: "acs:ram::1234567890123456:role/acr-web", max_ttl: 900 }
 alibaba: { sts_endpoint: "${cloudUrl}", cr_endpoint: "${cloudUrl}" }
+budget: { instances: 1 }
 `;
 }
 
@@ -61,6 +62,8 @@ export interface Harness {
   /** Set to move the broker's clock, and the issuer's; the cloud keeps real time, as the vendor's SDK does. */
   clock: { aheadMs: number };
   readonly keysExpired: { count: number };
+  /** With the function role's keys for this cloud. */
+  readonly environment: Readonly<Record<string, string>>;
   mint(claims?: Record<string, unknown>, header?: Record<string, unknown>): Promise<string>;
   /** One request; an answer of 400 or more is kept for the search. */
   request(path: string, init?: RequestInit): Promise<Response>;
@@ -195,6 +198,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     output,
     clock,
     keysExpired,
+    environment: keys,
     mint,
     request,
     ask: async (fields, token, headers = {}) =>

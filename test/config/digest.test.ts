@@ -90,8 +90,8 @@ test("when a key was made and its last digits decide nothing", () => {
   expect(digestOf(told)).toBe(DIGEST);
 });
 
-test("a shadow policy decides nothing", () => {
-  expect(digestOf(`${TEXT}shadow: ./next.yaml\n`)).toBe(DIGEST);
+test("a shadow policy and the budget decide nothing", () => {
+  expect(digestOf(`${TEXT}shadow: ./next.yaml\nbudget: { instances: 3 }\n`)).toBe(DIGEST);
 });
 
 test("which keys seal credentials in Redis decides nothing", () => {

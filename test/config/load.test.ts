@@ -145,6 +145,30 @@ describe("the contract's example", () => {
   });
 });
 
+describe("budget", () => {
+  const withBudget = (lines: string) => load(`${CONTRACT}budget: ${lines}\n`).budget;
+
+  test("may be left out, in whole or in part", () => {
+    expect(load(CONTRACT).budget).toBeUndefined();
+    expect(withBudget("{ instances: 3 }")).toEqual({ instances: 3 });
+    expect(withBudget("{ assume_role_per_second: 200 }")).toEqual({ assumeRolePerSecond: 200 });
+  });
+
+  test("the documented example says what is so without it", () => {
+    const documented = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8");
+    const [, example = ""] = /^```yaml\nbudget:\n([^`]*)^```$/m.exec(documented) ?? [];
+    expect(withBudget(`\n${example}`)).toEqual({ assumeRolePerSecond: 80, instances: 10 });
+  });
+
+  test.each([
+    ["{}", "budget: is an empty map; name a number, or take the key out"],
+    ["{ instances: 0 }", "budget.instances: is too small; write 1 to 1000"],
+    ["{ assume_role_per_second: 10001 }", "budget.assume_role_per_second: is too large; write 1 to 10000"],
+  ])("%s is refused with what to write", (lines, says) => {
+    expect(() => withBudget(lines)).toThrow(says);
+  });
+});
+
 describe("redis", () => {
   const ca = makeCa().cert;
   const withRedis = (lines: string) =>

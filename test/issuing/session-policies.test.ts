@@ -81,6 +81,7 @@ test("every AssumeRole has a policy of at most 2,048 characters that gives exact
       digest: "sha256:0",
     },
     { now: () => new Date(), sleep: async () => {}, random: Math.random },
+    { budget: { of: () => ({ turn: async () => {}, throttled: () => {} }), spare: async () => undefined } },
   );
   const keys = { ...cloud.functionRoleKeys(FUNCTION_ROLE), from: "environment" as const };
   let asked = 0;
@@ -99,7 +100,7 @@ test("every AssumeRole has a policy of at most 2,048 characters that gives exact
           maxTtlSeconds: 900,
         };
         const outcome = await issuing
-          .issue({ decision, caller: `caller-${asked++}`, keys: () => keys })
+          .issue({ decision, caller: `caller-${asked++}`, keys: () => keys, waited: () => {}, renewed: () => {} })
           .catch((error: { code: string }) => error.code);
         const assumed = cloud.calls.slice(before).filter((call) => call.api === "AssumeRole");
         if (outcome === "policy_too_large") {
