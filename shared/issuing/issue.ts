@@ -77,6 +77,7 @@ export function issuer(
 ): Issuer {
   const cache = credentialCache(context.now, renewals(context.now, context.random), findOrMake);
   const orderOf = orders(config);
+  const { assumeRole: take, authorizationToken: logIn } = cloud;
 
   return {
     async issue({ decision, caller, ttlSeconds, minTtlSeconds, keys, waited, renewed }) {
@@ -87,7 +88,7 @@ export function issuer(
       const newDeadline = () => new Date(context.now().getTime() + UPSTREAM_DEADLINE_MS);
 
       async function make(roleKeys: RoleKeys, deadline: Date, allowance: Allowance): Promise<Credential> {
-        const session = await cloud.assumeRole(
+        const session = await take(
           {
             roleArn: rights.roleArn,
             externalId: rights.externalId,
@@ -101,7 +102,7 @@ export function issuer(
           },
           context,
         );
-        const login = await cloud.authorizationToken(
+        const login = await logIn(
           { instanceId: registry.instanceId, keys: session, endpoint: crEndpoint(config.alibaba, registry), deadline },
           context,
         );

@@ -110,7 +110,8 @@ function budget(turns: Turns, perSecond: number, { now, sleep }: BudgetContext):
   function wait(grants: string, deadline: Date): Promise<void> {
     return new Promise((begin, refuse) => {
       const since = time();
-      const until = Math.min(since + LONGEST_WAIT_MS, deadline.getTime() - CALLS_MS);
+      // A turn that is there needs no wait, however little time is left for the calls: whether that is enough is theirs to say.
+      const until = Math.max(since, Math.min(since + LONGEST_WAIT_MS, deadline.getTime() - CALLS_MS));
       queue.push(grants, { since, until, begin, refuse });
       refuseTheLate();
       if (!isServing) void serve();
