@@ -12,9 +12,9 @@ import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 
 /** A pipeline's jobs ask a few times each, within minutes. */
-const MOST_TOKENS = 4_000;
+const MOST_TOKENS = 2_000;
 /** Of their texts, which may have 8 KiB each; what is kept of a token takes about twice as many bytes as its text has characters. */
-const MOST_CHARACTERS = 8 * 1024 * 1024;
+const MOST_CHARACTERS = 4 * 1024 * 1024;
 
 export interface TokenMemory<Known extends object> {
   /** What is known of exactly this text; `keep` remembers something of it, for which the least recently used make room. */
