@@ -12,7 +12,7 @@ import {
   roleKeys,
 } from "../../shared/alibaba/role-keys.ts";
 import { loadSdk } from "../../shared/alibaba/sdk.ts";
-import type { Log } from "../../shared/audit/log.ts";
+import type { Log, RequestEvent } from "../../shared/audit/log.ts";
 import type { BrokerConfig } from "../../shared/config/config.ts";
 import { BrokerError } from "../../shared/error.ts";
 import type { Fetch, FetchWith } from "../../shared/identity/bounded-fetch.ts";
@@ -141,7 +141,7 @@ function identifyRequest(
   { environment, newRequestId }: Outside,
   addressOf: SocketAddress,
 ): MiddlewareHandler<{ Variables: BrokerVariables }> {
-  // Asked once: process.env is no plain object, and each look at it a call out of JavaScript.
+  // Asked once: an environment is no plain object, and each look at it a call out of JavaScript.
   const header = isFunctionCompute(environment) ? "x-fc-request-id" : "x-request-id";
   return async (c, next) => {
     const given = c.req.header(header);
@@ -171,19 +171,17 @@ function recordRequest(
     }
     const { error } = c;
     noticeExpiredKeys(error, health, outside);
-    log({
+    const event: RequestEvent = {
       event: "request",
       request_id: c.get("requestId"),
       method: c.req.method,
       route: isRoute(c.req.path) ? c.req.path : "(unknown)",
       status: c.res.status,
       duration_ms: now().getTime() - begun,
-      ...(error === undefined
-        ? {}
-        : error instanceof BrokerError
-          ? { code: error.code }
-          : { code: "internal_error", defect: defect(error) }),
-    });
+    };
+    if (error === undefined) log(event);
+    else if (error instanceof BrokerError) log({ ...event, code: error.code });
+    else log({ ...event, code: "internal_error", defect: defect(error) });
   };
 }
 

@@ -93,17 +93,17 @@ async function issueOrRecord(
         waitedMs = (waitedMs ?? 0) + ms;
       },
       renewed: (outcome) =>
-        log({
-          ...audit,
-          ...("error" in outcome ? { ...failureFacts(outcome.error), cache: "renewal" } : issuedFacts(outcome)),
-        }),
+        log(
+          audit,
+          "error" in outcome ? { ...failureFacts(outcome.error), cache: "renewal" } : issuedFacts(outcome),
+        ),
     });
-    log({ ...audit, ...issuedFacts(issued), ...budgetFacts() });
+    log(audit, { ...issuedFacts(issued), ...budgetFacts() });
     await written();
     return issued;
   } catch (error) {
     await mark?.release();
-    log({ ...audit, ...failureFacts(error), ...budgetFacts() });
+    log(audit, { ...failureFacts(error), ...budgetFacts() });
     throw error;
   }
 }

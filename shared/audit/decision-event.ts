@@ -6,7 +6,7 @@ import type { Issued } from "../issuing/issue.ts";
 import { type Decision, type DenyReason, type RightsRequest, scopesOf } from "../policy/decision.ts";
 import type { Denial, Grant } from "../policy/grant.ts";
 import { formatScope } from "../policy/scope.ts";
-import type { DecisionEvent } from "./log.ts";
+import type { DecisionEvent, Outcome } from "./log.ts";
 
 /** The event of a decision as it stands before anything is issued. */
 export function decisionEvent(
@@ -61,7 +61,7 @@ function nameAndLine({ name, line }: Grant | Denial): { name: string; line: numb
 }
 
 /** What is known when a credential was issued. */
-export function issuedFacts({ credential, outcome, sessionName }: Issued): Partial<DecisionEvent> {
+export function issuedFacts({ credential, outcome, sessionName }: Issued): Outcome {
   return {
     issued: true,
     session_name: sessionName,
@@ -74,7 +74,7 @@ export function issuedFacts({ credential, outcome, sessionName }: Issued): Parti
 }
 
 /** What is known when an allowed request ended without one. */
-export function failureFacts(error: unknown): Partial<DecisionEvent> {
+export function failureFacts(error: unknown): Outcome {
   if (!(error instanceof BrokerError)) return { issued: false, code: "internal_error" };
   const { code, facts } = error;
   const { api, code: upstreamCode, requestId } = facts.upstream ?? {};

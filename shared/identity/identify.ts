@@ -57,7 +57,8 @@ export function identity(config: BrokerConfig, fetch: Fetch, fetchWith: FetchWit
     const verified = checkClaims(token.claims, trusted.issuer, now());
     // One that is good for one credential will hardly be seen again.
     if (!isKnown && trusted.issuer.replay !== "once") keep({ token, trusted });
-    return { ...trusted.principal, ...verified };
+    const { source, member } = trusted.principal;
+    return member === undefined ? { ...verified, source } : { ...verified, source, member };
   }
 
   async function signedToken(credential: string): Promise<Known> {
