@@ -8,10 +8,21 @@
 
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, isAbsolute, join, relative } from "node:path";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
-import { type BuildOptions, build } from "esbuild";
+import { type BuildOptions, build, type OnResolveArgs, type OnResolveResult } from "esbuild";
+import { sha256, WRAPPER } from "./functions/broker/code-cache/load.ts";
+import { makeCaches } from "./functions/broker/code-cache/make.ts";
 import { reference } from "./functions/broker/reference/reference.ts";
 import packageJson from "./package.json" with { type: "json" };
 import { compile, type Source } from "./shared/config/compiled.ts";
@@ -68,14 +79,7 @@ const shadow =
 // Made beside dist/ and put in its place when whole: half a package must not be there to be uploaded.
 rmSync(MAKING, { recursive: true, force: true });
 mkdirSync(MAKING);
-await build({
-  ...BUNDLE,
-  define: { ...define, ACR_BROKER_REFERENCE: JSON.stringify(packedReference()) },
-  entryPoints: ["functions/broker/server.ts"],
-  outfile: join(MAKING, "server.cjs"),
-  legalComments: "linked",
-});
-nameWhileLoading(join(MAKING, "server.cjs"));
+await buildCode();
 for (const { name, bytes } of [...sources, ...shadow]) {
   mkdirSync(join(MAKING, dirname(name)), { recursive: true });
   writeFileSync(join(MAKING, name), bytes);
@@ -83,6 +87,68 @@ for (const { name, bytes } of [...sources, ...shadow]) {
 writeFileSync(join(MAKING, "broker.compiled.json"), compile(config, sources, loader));
 rmSync("dist", { recursive: true, force: true });
 renameSync(MAKING, "dist");
+
+/**
+ * server.cjs, the code that it loads, and V8's caches of that: functions/broker/code-cache/load.ts. What only some starts need, or
+ * none before its first credential, is a file of its own.
+ */
+async function buildCode(): Promise<void> {
+  const parts: Readonly<Record<string, string>> = {
+    "broker.cjs": "functions/broker/server.ts",
+    "policy.cjs": "shared/config/load.ts",
+    "alibaba.cjs": "shared/alibaba/vendor.ts",
+    "redis.cjs": "shared/store/client.ts",
+  };
+  const [js, end] = WRAPPER;
+  for (const [name, entry] of Object.entries(parts)) {
+    await build({
+      ...BUNDLE,
+      define: {
+        ...define,
+        ACR_BROKER_REFERENCE: JSON.stringify(packedReference()),
+        // lru-cache asks for it when it is loaded, and Node then makes all of node:perf_hooks; without it, it takes Date.
+        performance: "undefined",
+      },
+      entryPoints: [entry],
+      outfile: join(MAKING, name),
+      legalComments: "linked",
+      banner: { js },
+      footer: { js: end },
+      // The code cache is V8's, of a script that knows of no imports.
+      supported: { "dynamic-import": false },
+      plugins: [{ name: "parts", setup: ({ onResolve }) => onResolve({ filter: /^\./ }, partOf(entry, parts)) }],
+    });
+    if (name === "broker.cjs") nameWhileLoading(join(MAKING, name));
+  }
+  const warmUp = join(MAKING, "warm-up.cjs");
+  await build({ ...BUNDLE, entryPoints: ["functions/broker/code-cache/warm-up.ts"], outfile: warmUp });
+  await makeCaches({ folder: MAKING, warmUp: resolve(warmUp), loader, now: new Date() }, nodes());
+  rmSync(warmUp);
+  const files = readdirSync(MAKING, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".cjs"));
+  const digests = Object.fromEntries(files.map((file) => [file, sha256(readFileSync(join(MAKING, file)))]));
+  await build({
+    ...BUNDLE,
+    define: { ACR_BROKER_CODE: JSON.stringify(digests) },
+    entryPoints: ["functions/broker/code-cache/launch.ts"],
+    outfile: join(MAKING, "server.cjs"),
+  });
+}
+
+/** Leaves an import of another part's first file to be required when the code runs. */
+function partOf(entry: string, parts: Readonly<Record<string, string>>) {
+  return ({ kind, path, resolveDir }: OnResolveArgs): OnResolveResult | undefined => {
+    if (kind !== "dynamic-import") return undefined;
+    const wanted = relative(".", join(resolveDir, path));
+    const part = Object.entries(parts).find(([, start]) => start === wanted && start !== entry);
+    return part && { path: `./${part[0]}`, external: true };
+  };
+}
+
+/** The Node that builds, and the one of s.yaml where `npm run nodes` has fetched it. A cache for each more would go up with every deployment. */
+function nodes(): string[] {
+  const deployed = ".nodes/node_modules/node-22/bin/node";
+  return existsSync(deployed) ? [process.execPath, deployed] : [process.execPath];
+}
 
 /**
  * esbuild keeps names by a call for each function that is made, also for the dozens that each request makes: a fifth of a cached answer.

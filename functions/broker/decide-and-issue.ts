@@ -93,10 +93,7 @@ async function issueOrRecord(
         waitedMs = (waitedMs ?? 0) + ms;
       },
       renewed: (outcome) =>
-        log(
-          audit,
-          "error" in outcome ? { ...failureFacts(outcome.error), cache: "renewal" } : issuedFacts(outcome),
-        ),
+        log(audit, "error" in outcome ? { ...failureFacts(outcome.error), cache: "renewal" } : issuedFacts(outcome)),
     });
     log(audit, { ...issuedFacts(issued), ...budgetFacts() });
     await written();

@@ -1,6 +1,7 @@
 /** Errors as OAuth 2.0 writes them (RFC 6749 section 5.2, RFC 8693 section 2.2.2): how they leave `/oauth2/token`. */
 
 import { BrokerError, type ErrorCode } from "../../shared/error.ts";
+import { answer } from "./http/answer.ts";
 
 /**
  * RFC 8693 section 2.2.2 demands `invalid_request`, and not `invalid_grant`, where the subject token is not accepted.
@@ -86,7 +87,7 @@ function respond(
   status: number,
   { requestId, ...body }: { error: OAuthErrorName; error_description: string; code: string; requestId: string },
 ): Response {
-  return new Response(`${JSON.stringify({ ...body, request_id: requestId })}\n`, { status, headers: OAUTH_HEADERS });
+  return answer(`${JSON.stringify({ ...body, request_id: requestId })}\n`, status, OAUTH_HEADERS);
 }
 
 /** RFC 6749 section 5.2: %x20-21 / %x23-5B / %x5D-7E, so no quotation mark, no backslash, and nothing but ASCII. */

@@ -1,6 +1,7 @@
 /** Problem documents (RFC 9457): how every error leaves the broker. */
 
 import { BrokerError, type ErrorCode } from "../../shared/error.ts";
+import { answer } from "./http/answer.ts";
 
 export const TITLES: Readonly<Record<ErrorCode, string>> = {
   invalid_request: "The request is not valid",
@@ -57,8 +58,8 @@ export function problem(error: unknown, requestId: string): Response {
 function document(status: number, code: string, title: string, detail: string, requestId: string): Response {
   const body = { type: `urn:acr-token-broker:problem:${code}`, title, status, detail, code, request_id: requestId };
   // With an end of line: it is read in terminals.
-  return new Response(`${JSON.stringify(body)}\n`, {
-    status,
-    headers: { "content-type": "application/problem+json", "cache-control": "no-store" },
+  return answer(`${JSON.stringify(body)}\n`, status, {
+    "content-type": "application/problem+json",
+    "cache-control": "no-store",
   });
 }

@@ -3,26 +3,25 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { writeSync } from "node:fs";
 import { createServer, type Server, type ServerResponse } from "node:http";
-import { request } from "node:https";
 import type { AddressInfo } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { getRequestListener } from "@hono/node-server";
-import { getConnInfo } from "@hono/node-server/conninfo";
 import packageJson from "../../package.json" with { type: "json" };
 import { lines } from "../../shared/audit/lines.ts";
 import { jsonLog, type Log } from "../../shared/audit/log.ts";
 import { LOADER, readCompiled } from "../../shared/config/compiled.ts";
-import { type BrokerConfig, ConfigError } from "../../shared/config/config.ts";
+import type { BrokerConfig, ConfigError } from "../../shared/config/config.ts";
 import { broker } from "./app.ts";
 import { withoutUse } from "./client-address.ts";
+import { nodeFetch } from "./http/fetch.ts";
+import { listener, socketAddress } from "./http/listener.ts";
 import { secretProblem } from "./instances-share.ts";
-import { fetchTrusting } from "./trusting-fetch.ts";
 
 /** For requests under way when the process is told to stop; longer than any may take upstream. */
 const LONGEST_DRAIN_MS = 12_000;
 
-async function main(): Promise<void> {
+/** `fromCache`: whether V8 had compiled this code beforehand; see code-cache/load.ts. */
+export async function serve(fromCache: boolean): Promise<void> {
   const { env: environment } = process;
   // The vendor's HTTP client prints headers, keys among them, where DEBUG says so.
   delete environment["DEBUG"];
@@ -65,10 +64,11 @@ async function main(): Promise<void> {
       now,
       sleep: (ms) => sleep(ms),
       random: Math.random,
-      fetch,
-      fetchWith: fetchTrusting(request),
+      ...nodeFetch(
+        async (protocol) => (await (protocol === "https:" ? import("node:https") : import("node:http"))).request,
+      ),
       environment,
-      socketAddress: (c) => getConnInfo(c).remote.address,
+      socketAddress,
       newRequestId: randomUUID,
       randomBytes,
       log,
@@ -81,7 +81,7 @@ async function main(): Promise<void> {
   const server = createServer(
     // Function Compute allows 8 KB of headers; elsewhere a token of 8 KiB must still get an answer that says so.
     { keepAliveTimeout: 0, headersTimeout: 10_000, requestTimeout: 15_000, maxHeaderSize: 32 * 1024 },
-    getRequestListener(app.fetch, { overrideGlobalObjects: false }),
+    listener(app.fetch, randomUUID),
   );
 
   const underWay = new Set<ServerResponse>();
@@ -117,6 +117,7 @@ async function main(): Promise<void> {
       event: "started",
       message: `listening on ${address}:${listening}, policy ${file}`,
       policy_digest: config.digest,
+      code_cache: fromCache,
     });
     for (const message of withoutUse(config, environment)) log({ event: "warning", message });
   });
@@ -143,11 +144,16 @@ async function readConfig(file: string): Promise<BrokerConfig | undefined> {
     // Loaded only then: the YAML reader and the schema cost a good part of a start.
     return compiled || (await import("../../shared/config/load.ts")).loadConfig(file);
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
+    if (!isConfigError(error)) throw error;
     process.stderr.write(`${error.message}\nacr-token-broker: not started: ${file} has to be mended first\n`);
     process.exitCode = 1;
     return undefined;
   }
+}
+
+/** By its name: the loader is built into a file of its own, which has a class of its own. */
+function isConfigError(error: unknown): error is ConfigError {
+  return error instanceof Error && error.name === "ConfigError";
 }
 
 /** The policy that is asked beside; one that cannot be used is a warning, since it must not hurt what serves. */
@@ -156,7 +162,7 @@ async function readShadow(file: string, { shadow }: BrokerConfig, log: Log): Pro
   try {
     return (await import("../../shared/config/load.ts")).loadConfig(resolve(dirname(file), shadow));
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
+    if (!isConfigError(error)) throw error;
     const [first = ""] = error.message.split("\n");
     log({
       event: "warning",
@@ -184,5 +190,3 @@ async function drain(server: Server, underWay: ReadonlySet<ServerResponse>): Pro
   clearTimeout(limit);
   return cutOff;
 }
-
-main();

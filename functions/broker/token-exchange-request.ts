@@ -3,38 +3,35 @@
  * parameters without a value count as left out, unknown ones are passed over, and none may be there twice.
  */
 
-import * as z from "zod/mini";
 import type { BrokerConfig } from "../../shared/config/config.ts";
 import { BrokerError } from "../../shared/error.ts";
 import { quote } from "../../shared/policy/scope.ts";
 import { OAuthError } from "./oauth-error.ts";
-import { fromFields, secondsOrText, type TokenRequest, tokenRequestSchema } from "./token-request.ts";
+import type { TokenExchangeFields } from "./request-schemas.ts";
+import { fromFields, secondsOrText, type TokenRequest } from "./token-request.ts";
 
-const GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange";
+export const GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange";
 const TOKEN_TYPE = "urn:ietf:params:oauth:token-type:";
 export const ACCESS_TOKEN = `${TOKEN_TYPE}access_token` as const;
 /** RFC 8693 section 3 has two names for an OpenID Connect token, and none for our own kinds but the one for opaque tokens. */
 const JWT_TYPES: readonly string[] = [`${TOKEN_TYPE}jwt`, `${TOKEN_TYPE}id_token`];
-const SUBJECT_TOKEN_TYPES = [`${TOKEN_TYPE}jwt`, `${TOKEN_TYPE}id_token`, ACCESS_TOKEN] as const;
+export const SUBJECT_TOKEN_TYPES = [`${TOKEN_TYPE}jwt`, `${TOKEN_TYPE}id_token`, ACCESS_TOKEN] as const;
 
-const { grant, ttl, min_ttl } = tokenRequestSchema.shape;
-
-export const tokenExchangeSchema = z.object({
-  grant_type: z.literal(GRANT_TYPE),
-  subject_token: z.string(),
-  subject_token_type: z.enum(SUBJECT_TOKEN_TYPES, `must be one of ${SUBJECT_TOKEN_TYPES.join(", ")}`),
-  audience: z.optional(z.string()),
-  scope: z.optional(z.string()),
-  requested_token_type: z.optional(z.literal(ACCESS_TOKEN, `must be ${ACCESS_TOKEN}; nothing else is issued here`)),
+/** All that is read; request-schemas.ts describes it. */
+export const EXCHANGE_FIELDS: readonly (keyof TokenExchangeFields)[] = [
+  "grant_type",
+  "subject_token",
+  "subject_token_type",
+  "audience",
+  "scope",
+  "requested_token_type",
   // A public client's name of itself (RFC 6749 section 3.2.1), which proves nothing and decides nothing.
-  client_id: z.optional(z.string()),
+  "client_id",
   // Not RFC 8693's: as `/v1/token` has them.
-  grant,
-  ttl,
-  min_ttl,
-});
-
-export type TokenExchangeFields = z.input<typeof tokenExchangeSchema>;
+  "grant",
+  "ttl",
+  "min_ttl",
+];
 
 /** Known, and never served: passing over them would give something else than was asked for. */
 const REFUSED: Readonly<Record<string, string>> = {
@@ -78,13 +75,13 @@ export function tokenExchange(request: Request, text: string, config: BrokerConf
       `subject_token is missing; send a token for the audience ${quote(config.audience)}`,
     );
   }
-  const parsed = tokenExchangeSchema.safeParse({ grant_type, subject_token, subject_token_type, requested_token_type });
-  if (!parsed.success) {
-    const { path, message } = parsed.error.issues[0] as z.core.$ZodIssue;
-    throw invalid(`${path.join(".")} ${message}`);
+  const type = SUBJECT_TOKEN_TYPES.find((known) => known === subject_token_type);
+  if (type === undefined) throw invalid(`subject_token_type must be one of ${SUBJECT_TOKEN_TYPES.join(", ")}`);
+  if (requested_token_type !== undefined && requested_token_type !== ACCESS_TOKEN) {
+    throw invalid(`requested_token_type must be ${ACCESS_TOKEN}; nothing else is issued here`);
   }
-  checkType(parsed.data);
-  return { subjectToken: parsed.data.subject_token, request: () => tokenRequestOf(asked, config) };
+  checkType(subject_token, type);
+  return { subjectToken: subject_token, request: () => tokenRequestOf(asked, config) };
 }
 
 /**
@@ -118,7 +115,7 @@ function fieldsOf(parameters: URLSearchParams): Record<string, string | undefine
     if (CLIENT_SECRETS.includes(name)) throw invalidClient(`leave ${name} out`, "Basic");
     if (name === "resource") throw invalidTarget("resource is not taken; name a registry as audience");
     if (Object.hasOwn(REFUSED, name)) throw invalid(`${name} is not taken: ${REFUSED[name]}`);
-    if (!Object.hasOwn(tokenExchangeSchema.shape, name)) continue;
+    if (!EXCHANGE_FIELDS.some((field) => field === name)) continue;
     if (name in fields) {
       if (name === "audience") throw invalidTarget("a credential is for one registry; send one audience");
       throw invalid(
@@ -131,7 +128,7 @@ function fieldsOf(parameters: URLSearchParams): Record<string, string | undefine
 }
 
 /** Whoever says wrongly what a token is has probably sent another than was meant. */
-function checkType({ subject_token: token, subject_token_type: type }: z.output<typeof tokenExchangeSchema>): void {
+function checkType(token: string, type: string): void {
   const isJwt = !/^(?:abk_|acs1\.)/.test(token);
   if (isJwt === JWT_TYPES.includes(type)) return;
   throw invalid(

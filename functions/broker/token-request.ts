@@ -1,40 +1,48 @@
 /** What `POST /v1/token` asks for: the same fields as JSON, as a form, or as query parameters. */
 
 import { LRUCache } from "lru-cache";
-import * as z from "zod/mini";
 import { BrokerError } from "../../shared/error.ts";
 import { parseStrictJson } from "../../shared/json.ts";
 import { nearName } from "../../shared/near-name.ts";
 import { SHORTEST_LIFETIME_SECONDS } from "../../shared/policy/grant.ts";
 import { parseScope, quote, type Scope } from "../../shared/policy/scope.ts";
+import type { TokenRequestFields } from "./request-schemas.ts";
 
-const FORMATS = ["json", "password", "docker-config", "env", "kubernetes-secret"] as const;
+export const FORMATS = ["json", "password", "docker-config", "env", "kubernetes-secret"] as const;
+/** Characters: as long as a name of the policy may be. */
+export const LONGEST_NAME = 63;
+export const TTL_TOO_SHORT = `must be at least ${SHORTEST_LIFETIME_SECONDS}: STS makes no shorter session`;
 export type Format = (typeof FORMATS)[number];
 
 /** Far more than fit into a session policy, and few enough that none of what is done for each is work worth asking for. */
 const MOST_SCOPES = 100;
 
-const name = z.string().check(z.minLength(1, "must not be empty"), z.maxLength(63, "is longer than a name may be"));
-const seconds = z.int("must be a whole number of seconds");
+/** What is wrong with a value of the field, if anything. request-schemas.ts says the same for the API's description; a test holds them equal. */
+const PROBLEM_OF: Readonly<Record<keyof TokenRequestFields, (value: unknown) => string | undefined>> = {
+  registry: problemOfName,
+  scope(value) {
+    if (!Array.isArray(value)) return "must be a list of scopes";
+    const wrong = value.findIndex((text) => typeof text !== "string");
+    return wrong === -1 ? undefined : `.${wrong} must be a string`;
+  },
+  grant: problemOfName,
+  ttl: (value) => problemOfSeconds(value, SHORTEST_LIFETIME_SECONDS, TTL_TOO_SHORT),
+  min_ttl: (value) => problemOfSeconds(value, 0, "must not be negative"),
+  format: (value) => (FORMATS.some((format) => format === value) ? undefined : `must be one of ${FORMATS.join(", ")}`),
+};
 
-export const tokenRequestSchema = z.strictObject({
-  registry: z.optional(name),
-  scope: z.optional(z.array(z.string())),
-  grant: z.optional(name),
-  ttl: z.optional(
-    seconds.check(
-      z.minimum(
-        SHORTEST_LIFETIME_SECONDS,
-        `must be at least ${SHORTEST_LIFETIME_SECONDS}: STS makes no shorter session`,
-      ),
-    ),
-  ),
-  min_ttl: z.optional(seconds.check(z.minimum(0, "must not be negative"))),
-  format: z._default(z.enum(FORMATS, `must be one of ${FORMATS.join(", ")}`), "json"),
-});
+export const FIELDS = Object.keys(PROBLEM_OF) as (keyof TokenRequestFields)[];
 
-/** The fields as a caller writes them. */
-export type TokenRequestFields = z.input<typeof tokenRequestSchema>;
+function problemOfName(value: unknown): string | undefined {
+  if (typeof value !== "string") return "must be a string";
+  if (value === "") return "must not be empty";
+  return value.length > LONGEST_NAME ? "is longer than a name may be" : undefined;
+}
+
+function problemOfSeconds(value: unknown, least: number, tooFew: string): string | undefined {
+  if (!Number.isSafeInteger(value)) return "must be a whole number of seconds";
+  return (value as number) < least ? tooFew : undefined;
+}
 
 export interface TokenRequest {
   readonly registry?: string;
@@ -72,12 +80,7 @@ function readRequest(parameters: URLSearchParams | undefined, headers: Headers, 
 
 /** The fields, from wherever they were read. @throws BrokerError invalid_request, invalid_scope */
 export function fromFields(fields: Readonly<Record<string, unknown>>): TokenRequest {
-  const parsed = tokenRequestSchema.safeParse(fields);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0] as z.core.$ZodIssue;
-    throw issue.code === "unrecognized_keys" ? unknownField(issue.keys[0] as string) : invalid(describe(issue));
-  }
-  const { registry, scope, grant, ttl, min_ttl: minTtl, format } = parsed.data;
+  const { registry, scope, grant, ttl, min_ttl: minTtl, format = "json" } = checkedFields(fields);
   return {
     ...(registry === undefined ? {} : { registry }),
     wanted: wanted(scope, grant),
@@ -85,6 +88,21 @@ export function fromFields(fields: Readonly<Record<string, unknown>>): TokenRequ
     ...(minTtl === undefined ? {} : { minTtlSeconds: minTtl }),
     format,
   };
+}
+
+/** @throws BrokerError invalid_request */
+export function checkedFields(fields: Readonly<Record<string, unknown>>): TokenRequestFields {
+  for (const field of FIELDS) {
+    const problem = fields[field] === undefined ? undefined : PROBLEM_OF[field](fields[field]);
+    if (problem !== undefined) throw invalid(`${field}${problem.startsWith(".") ? "" : " "}${problem}`);
+  }
+  const unknown = Object.keys(fields).find((field) => !isField(field));
+  if (unknown !== undefined) throw unknownField(unknown);
+  return fields;
+}
+
+function isField(name: string): boolean {
+  return Object.hasOwn(PROBLEM_OF, name);
 }
 
 function wanted(scope: readonly string[] | undefined, grant: string | undefined): TokenRequest["wanted"] {
@@ -149,7 +167,7 @@ function fromParameters(parameters: URLSearchParams): Record<string, unknown> {
   const fields: Record<string, unknown> = Object.create(null);
   const scopes: string[] = [];
   for (const [field, value] of parameters) {
-    if (!Object.hasOwn(tokenRequestSchema.shape, field)) throw unknownField(field);
+    if (!isField(field)) throw unknownField(field);
     if (field === "scope") scopes.push(value);
     else if (field in fields) throw invalid(`${quote(field)} stands there twice; send it once`);
     else fields[field] = field === "ttl" || field === "min_ttl" ? secondsOrText(value) : value;
@@ -163,20 +181,10 @@ export function secondsOrText(value: string): number | string {
 }
 
 function unknownField(field: string): BrokerError {
-  const known = Object.keys(tokenRequestSchema.shape);
-  const near = nearName(field, known);
+  const near = nearName(field, FIELDS);
   return invalid(
-    `${quote(field)} is no field of this request; ${near === undefined ? "" : `did you mean ${near}? `}the fields are ${known.join(", ")}`,
+    `${quote(field)} is no field of this request; ${near === undefined ? "" : `did you mean ${near}? `}the fields are ${FIELDS.join(", ")}`,
   );
-}
-
-function describe(issue: z.core.$ZodIssue): string {
-  const field = issue.path.map(String).join(".");
-  return `${field} ${issue.code === "invalid_type" && issue.message.startsWith("Invalid") ? `must be ${article(issue.expected)}` : issue.message}`;
-}
-
-function article(type: string): string {
-  return type === "array" ? "a list of scopes" : `a ${type}`;
 }
 
 function invalid(message: string): BrokerError {

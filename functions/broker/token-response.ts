@@ -4,6 +4,7 @@ import type { Registry } from "../../shared/config/config.ts";
 import { dockerConfig, environmentFile, kubernetesSecret, type Login } from "../../shared/credential-formats.ts";
 import type { Credential } from "../../shared/issuing/credential-cache.ts";
 import { formatScope, type Scope } from "../../shared/policy/scope.ts";
+import { answer } from "./http/answer.ts";
 import type { Format } from "./token-request.ts";
 
 export interface Granted {
@@ -32,7 +33,7 @@ export function tokenResponse(format: Format, granted: Granted): Response {
 }
 
 function respond(contentType: string, body: string): Response {
-  return new Response(body, { headers: { "content-type": contentType, "cache-control": "no-store" } });
+  return answer(body, 200, { "content-type": contentType, "cache-control": "no-store" });
 }
 
 /** Format `json`. */

@@ -19,8 +19,9 @@ let loaded: Promise<Sdk> | undefined;
 
 export function loadSdk(): Promise<Sdk> {
   loaded ??= (async () => {
-    const sts = commonJs<StsModule>(await import("@alicloud/sts20150401"));
-    const core = commonJs<CoreModule>(await import("@alicloud/openapi-core"));
+    const vendor = await import("./vendor.ts");
+    const sts = commonJs<StsModule>(vendor.sts);
+    const core = commonJs<CoreModule>(vendor.core);
     return {
       Sts: sts.default,
       AssumeRoleRequest: sts.AssumeRoleRequest,

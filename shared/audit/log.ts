@@ -95,6 +95,8 @@ export interface LifecycleEvent {
   readonly event: "started" | "stopping" | "stopped" | "warning";
   readonly message: string;
   readonly policy_digest?: string;
+  /** Whether V8 had compiled the code beforehand. */
+  readonly code_cache?: boolean;
 }
 
 /** What has come of a decision that allowed something. */

@@ -140,7 +140,7 @@ export function sharedRedis({
 
 /** Loads the client only here: a broker without Redis never needs it. */
 async function connect({ host, port, tls, username }: RedisSettings, password: string | undefined): Promise<Redis> {
-  const { Redis } = await import("ioredis");
+  const { Redis } = await import("./client.ts");
   const client = new Redis({
     host,
     port,

@@ -5,13 +5,12 @@
 
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { createServer } from "node:http";
+import { createServer, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { AddressInfo } from "node:net";
-import { getRequestListener } from "@hono/node-server";
-import { getConnInfo } from "@hono/node-server/conninfo";
 import { type Broker, broker, type Outside } from "../../functions/broker/app.ts";
-import { fetchTrusting } from "../../functions/broker/trusting-fetch.ts";
+import { nodeFetch } from "../../functions/broker/http/fetch.ts";
+import { listener, socketAddress } from "../../functions/broker/http/listener.ts";
 import { jsonLog } from "../../shared/audit/log.ts";
 import { parseConfig } from "../../shared/config/load.ts";
 import { type Cloud, type CloudOptions, startCloud } from "../sandbox/cloud.ts";
@@ -155,10 +154,9 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     now,
     sleep: options.sleep ?? (async () => {}),
     random: () => 0.5,
-    fetch,
-    fetchWith: fetchTrusting(httpsRequest),
+    ...nodeFetch(async (protocol) => (protocol === "https:" ? httpsRequest : httpRequest)),
     environment: options.environment?.(keys) ?? keys,
-    socketAddress: options.socketAddress ?? ((c) => getConnInfo(c).remote.address),
+    socketAddress: options.socketAddress ?? socketAddress,
     newRequestId: () => `request-${++ids}`,
     randomBytes,
     log: jsonLog((line) => {
@@ -170,10 +168,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     ...(options.redisLimitMs === undefined ? {} : { redisLimitMs: options.redisLimitMs }),
   };
   const made = broker(config, "0.0.0-test", outside, shadow);
-  const server = createServer(
-    { maxHeaderSize: 32 * 1024 },
-    getRequestListener(made.app.fetch, { overrideGlobalObjects: false }),
-  );
+  const server = createServer({ maxHeaderSize: 32 * 1024 }, listener(made.app.fetch, outside.newRequestId));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

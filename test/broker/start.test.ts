@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -204,7 +204,7 @@ describe("the compiled policy beside the code", () => {
     compiledBy: (loader: string) => string = (loader) => loader,
   ): Promise<string> {
     const code = mkdtempSync(join(tmpdir(), "compiled-"));
-    copyFileSync(join(DIST, "server.cjs"), join(code, "server.cjs"));
+    cpSync(DIST, code, { recursive: true });
     const config = parseConfig(text, { file: "broker.yaml", readFile: () => "" });
     const loader = compiledBy(headerOf(join(DIST, "broker.compiled.json")).loader);
     const sources = [{ name: "broker.yaml", bytes: Buffer.from(text) }];

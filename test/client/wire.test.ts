@@ -1,7 +1,7 @@
 /** The SDK's types of what goes over the wire are those that the broker's schema takes and its answer is made of. */
 
 import { expectTypeOf, test } from "vitest";
-import type { TokenRequestFields } from "../../functions/broker/token-request.ts";
+import type { TokenRequestFields } from "../../functions/broker/request-schemas.ts";
 import type { TokenResponseBody } from "../../functions/broker/token-response.ts";
 import type { TokenAnswer, TokenFields } from "../../shared/client/wire.ts";
 

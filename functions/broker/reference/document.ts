@@ -7,8 +7,7 @@ import * as z from "zod/mini";
 import { ERROR_STATUS, type ErrorCode } from "../../../shared/error.ts";
 import { OAUTH_ERRORS, oauthErrorOf } from "../oauth-error.ts";
 import { TITLES } from "../problem.ts";
-import { tokenExchangeSchema } from "../token-exchange-request.ts";
-import { tokenRequestSchema } from "../token-request.ts";
+import { tokenExchangeSchema, tokenRequestSchema } from "../request-schemas.ts";
 import * as answers from "./answers.ts";
 import * as words from "./words.ts";
 

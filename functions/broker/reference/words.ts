@@ -1,7 +1,6 @@
 /** What the API's description says in words; docs/api.md says more. A field that is added without any does not compile. */
 
-import type { TokenExchangeFields } from "../token-exchange-request.ts";
-import type { TokenRequestFields } from "../token-request.ts";
+import type { TokenExchangeFields, TokenRequestFields } from "../request-schemas.ts";
 import type { TokenResponseBody } from "../token-response.ts";
 
 export interface Said {

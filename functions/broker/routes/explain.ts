@@ -13,6 +13,7 @@ import { explain } from "../../../shared/policy/explain.ts";
 import { callerView } from "../../../shared/policy/explanation-view.ts";
 import type { BrokerVariables } from "../app.ts";
 import { callerCredential } from "../caller-credential.ts";
+import { json } from "../http/answer.ts";
 import { readBody } from "../request-body.ts";
 import { rightsRequest } from "../rights-request.ts";
 import { tokenRequest } from "../token-request.ts";
@@ -45,6 +46,6 @@ export function explainRoute({ config, identity, log }: ExplainRouteParts): Hand
       minTtlSeconds,
     });
     log({ ...decisionEvent(requestId, principal, request, explanation.decision, config.digest), explain: true });
-    return c.json({ ...callerView(explanation), request_id: requestId }, 200, { "cache-control": "no-store" });
+    return json({ ...callerView(explanation), request_id: requestId }, { "cache-control": "no-store" });
   };
 }

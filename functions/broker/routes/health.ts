@@ -3,6 +3,7 @@
 import type { RoleKeys } from "../../../shared/alibaba/role-keys.ts";
 import { BrokerError } from "../../../shared/error.ts";
 import type { Broker } from "../app.ts";
+import { json } from "../http/answer.ts";
 
 /** The state of this process. */
 export interface Health {
@@ -19,15 +20,13 @@ export function healthRoutes(
   parts: { health: Health; keys: (headers: Headers) => RoleKeys; version: string; digest: string },
 ): void {
   const { health, keys, version, digest } = parts;
-  app.get("/healthz", (c) => c.json({ status: "ok" }));
+  app.get("/healthz", () => json({ status: "ok" }));
   app.get("/readyz", (c) => {
     if (health.draining) throw new BrokerError("not_ready", "the broker is stopping", { retryAfterSeconds: 5 });
     if (health.keysExpired)
       throw new BrokerError("not_ready", "the broker's own keys have expired", { retryAfterSeconds: 5 });
     keys(c.req.raw.headers);
-    return c.json({ status: "ready" });
+    return json({ status: "ready" });
   });
-  app.get("/version", (c) =>
-    c.json({ name: "acr-token-broker", version, policy_digest: digest, node: process.version }),
-  );
+  app.get("/version", () => json({ name: "acr-token-broker", version, policy_digest: digest, node: process.version }));
 }

@@ -5,6 +5,7 @@
  */
 
 import type { Broker } from "../app.ts";
+import { json } from "../http/answer.ts";
 import type { Health } from "./health.ts";
 
 /** How long `/pre-stop` waits for requests under way; no request takes longer than its upstream deadline. */
@@ -13,22 +14,22 @@ const LONGEST_WAIT_MS = 10_000;
 export function lifecycleRoutes(app: Broker["app"], health: Health, warm: () => Promise<void>): void {
   let warming: Promise<void> | undefined;
   // Once at a time, not once: an instance is also initialized when it thaws.
-  app.post("/initialize", async (c) => {
+  app.post("/initialize", async () => {
     warming ??= warm().finally(() => {
       warming = undefined;
     });
     await warming;
-    return c.json({ status: "initialized" });
+    return json({ status: "initialized" });
   });
   let waiting: Promise<void> | undefined;
-  app.get("/pre-stop", async (c) => {
+  app.get("/pre-stop", async () => {
     // One request waits, or strangers could fill the instance with requests that do.
-    if (waiting !== undefined) return c.json({ status: "waiting" });
+    if (waiting !== undefined) return json({ status: "waiting" });
     waiting = othersDone(health).finally(() => {
       waiting = undefined;
     });
     await waiting;
-    return c.json({ status: "idle" });
+    return json({ status: "idle" });
   });
 }
 

@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import type { Context } from "hono";
 import type { Broker } from "../app.ts";
+import { answer } from "../http/answer.ts";
 import type { Reference } from "../reference/reference.ts";
 
 /** It changes with a deployment only, as what `/.well-known/acr-broker` says does. */
@@ -47,7 +48,7 @@ function tagged(c: Context, body: string, headers: Readonly<Record<string, strin
   const kept = { etag, "cache-control": `public, max-age=${CACHE_SECONDS}` };
   const known = c.req.header("if-none-match")?.split(",") ?? [];
   if (known.some((tag) => [etag, "*"].includes(tag.trim().replace(/^W\//, "")))) {
-    return new Response(null, { status: 304, headers: kept });
+    return answer(null, 304, kept);
   }
-  return new Response(body, { headers: { ...headers, ...kept } });
+  return answer(body, 200, { ...headers, ...kept });
 }

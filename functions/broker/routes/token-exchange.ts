@@ -6,6 +6,7 @@ import type { Identity } from "../../../shared/identity/identify.ts";
 import { formatScope } from "../../../shared/policy/scope.ts";
 import type { BrokerVariables } from "../app.ts";
 import type { DecideAndIssue } from "../decide-and-issue.ts";
+import { json } from "../http/answer.ts";
 import { OAUTH_HEADERS } from "../oauth-error.ts";
 import { readBody } from "../request-body.ts";
 import { ACCESS_TOKEN, tokenExchange } from "../token-exchange-request.ts";
@@ -21,7 +22,7 @@ export function tokenExchangeRoute(
   return async (c) => {
     const { subjectToken, request } = tokenExchange(c.req.raw, await readBody(c), config);
     const principal = await identity.identifyToken(subjectToken, c.get("clientAddress"));
-    return c.json(tokenExchangeBody(await issue(c, principal, request())), 200, OAUTH_HEADERS);
+    return json(tokenExchangeBody(await issue(c, principal, request())), OAUTH_HEADERS);
   };
 }
 

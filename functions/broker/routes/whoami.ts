@@ -8,6 +8,7 @@ import { grantIndex } from "../../../shared/policy/grant-index.ts";
 import { formatScope } from "../../../shared/policy/scope.ts";
 import type { BrokerVariables } from "../app.ts";
 import { callerCredential } from "../caller-credential.ts";
+import { json } from "../http/answer.ts";
 
 export function whoamiRoute(config: BrokerConfig, identity: Identity): Handler<{ Variables: BrokerVariables }> {
   return async (c) => {
@@ -19,7 +20,7 @@ export function whoamiRoute(config: BrokerConfig, identity: Identity): Handler<{
       .filter((grant) => isFor(principal, grant))
       .sort((a, b) => a.line - b.line)
       .map((grant) => grantFor(grant, claims));
-    return c.json(
+    return json(
       {
         principal: {
           ...("issuer" in source ? { issuer: source.issuer } : { api_key: source.apiKey }),
@@ -35,7 +36,6 @@ export function whoamiRoute(config: BrokerConfig, identity: Identity): Handler<{
         })),
         request_id: c.get("requestId"),
       },
-      200,
       { "cache-control": "no-store" },
     );
   };

@@ -2,14 +2,19 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import type { RequestListener } from "node:http";
+import {
+  createServer as createPlainServer,
+  type Server as HttpServer,
+  request as plainRequest,
+  type RequestListener,
+} from "node:http";
 import { createServer, request, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, test } from "vitest";
-import { fetchTrusting } from "../../functions/broker/trusting-fetch.ts";
-import { fetchJson } from "../../shared/identity/bounded-fetch.ts";
-import { type Certificate, makeCa } from "../certificates.ts";
+import { nodeFetch } from "../../../functions/broker/http/fetch.ts";
+import { fetchJson } from "../../../shared/identity/bounded-fetch.ts";
+import { type Certificate, makeCa } from "../../certificates.ts";
 
 const ca = makeCa();
 const intermediate = ca.intermediate();
@@ -33,7 +38,7 @@ async function serve(listener: RequestListener, certificate: Certificate = certi
 }
 
 const get = (url: string, ...trusted: string[]) =>
-  fetchJson(fetchTrusting(request)(trusted.length === 0 ? [ca.cert] : trusted), url);
+  fetchJson(nodeFetch(async () => request).fetchWith(trusted.length === 0 ? [ca.cert] : trusted), url);
 const answers: RequestListener = (_, response) => response.end('{"keys":[]}');
 
 describe("a server is believed", () => {
@@ -63,8 +68,8 @@ describe("a server is believed", () => {
     const url = await serve(answers, certificates.expired);
     const script = `
       import { request } from "node:https";
-      import { fetchTrusting } from ${JSON.stringify(new URL("../../functions/broker/trusting-fetch.ts", import.meta.url).href)};
-      fetchTrusting(request)([process.env.CA])(process.env.URL, {}).then(
+      import { nodeFetch } from ${JSON.stringify(new URL("../../../functions/broker/http/fetch.ts", import.meta.url).href)};
+      nodeFetch(async () => request).fetchWith([process.env.CA])(process.env.URL, {}).then(
         () => console.log("believed"),
         ({ cause }) => console.log(cause.code),
       );`;
@@ -141,5 +146,54 @@ describe("as with any other issuer", () => {
     });
     await get(url);
     expect(asked).toMatchObject({ accept: "application/json", "accept-encoding": "identity" });
+  });
+});
+
+describe("for issuers that Node believes by itself", () => {
+  const { fetch } = nodeFetch(async () => plainRequest);
+  let plain: HttpServer;
+  afterEach(() => {
+    plain.closeAllConnections();
+    plain.close();
+  });
+
+  /** Counts connections; `listener` is told the number of the request. */
+  async function servePlain(listener: (count: number, ...told: Parameters<RequestListener>) => void) {
+    const counts = { requests: 0, connections: 0 };
+    plain = createPlainServer((received, response) => listener(++counts.requests, received, response));
+    plain.on("connection", () => counts.connections++);
+    plain.listen(0, "127.0.0.1");
+    await once(plain, "listening");
+    return { url: `http://127.0.0.1:${(plain.address() as AddressInfo).port}/`, counts };
+  }
+
+  test("a connection serves for what is fetched next, as discovery and keys are", async () => {
+    const { url, counts } = await servePlain((_, __, response) => response.end("{}"));
+    expect([await fetchJson(fetch, url), await fetchJson(fetch, url)]).toEqual([{}, {}]);
+    expect(counts).toEqual({ requests: 2, connections: 1 });
+  });
+
+  test("one that had died meanwhile is no failure", async () => {
+    const { url, counts } = await servePlain((count, received, response) =>
+      count === 2 ? received.socket.resetAndDestroy() : response.end("{}"),
+    );
+    await fetchJson(fetch, url);
+    expect(await fetchJson(fetch, url)).toEqual({});
+    expect(counts).toEqual({ requests: 3, connections: 2 });
+  });
+
+  test("a new one that dies is one, and is not asked again", async () => {
+    const { url, counts } = await servePlain((_, received) => received.socket.resetAndDestroy());
+    await expect(fetchJson(fetch, url)).rejects.toMatchObject({ name: "TypeError", cause: { code: "ECONNRESET" } });
+    expect(counts.requests).toBe(1);
+  });
+
+  test("what must be sent once is, over a connection of its own", async () => {
+    const { url, counts } = await servePlain((count, received, response) =>
+      count === 2 ? received.socket.resetAndDestroy() : response.end("{}"),
+    );
+    await fetchJson(fetch, url);
+    await expect(fetch(url, { method: "POST", body: "a" })).rejects.toMatchObject({ cause: { code: "ECONNRESET" } });
+    expect(counts).toEqual({ requests: 2, connections: 2 });
   });
 });
