@@ -28,9 +28,11 @@ const LONGEST_RETRY_SECONDS = 60;
 export interface Budget {
   /** For the requests of one grant, or of several together. Its `turn` throws BrokerError rate_limited. */
   of(grants: string, waited: (ms: number) => void): Allowance;
-  /** For one call that nobody waits for, its first turn taken; undefined where there is none to spare. */
-  spare(): Promise<Allowance | undefined>;
+  /** For one call that nobody waits for, its first turn taken. @throws NoTurnToSpare */
+  spare(): Promise<Allowance>;
 }
+
+export class NoTurnToSpare extends Error {}
 
 export interface BudgetContext {
   readonly now: () => Date;
@@ -73,17 +75,19 @@ function budget(turns: Turns, perSecond: number, { now, sleep }: BudgetContext):
 
   /** Refuses those whose turn would come too late, and nobody else: at once, not when they have waited. */
   function refuseTheLate(): void {
-    const begin = Math.max(nextAt, time());
+    const current = time();
+    const begin = Math.max(nextAt, current);
     let ahead = 0;
     queue.filter((one) => {
       const turnAt = begin + ahead * everyMs;
-      if (turnAt <= one.until && ahead < MOST_WAITING) {
+      // One that comes now is never too late: the time may have passed with asking for it.
+      if (turnAt <= Math.max(one.until, current) && ahead < MOST_WAITING) {
         ahead++;
         return true;
       }
-      roomAt = Math.max(roomAt, time() + turnAt - one.until) + everyMs;
-      roomAt = Math.min(roomAt, time() + LONGEST_RETRY_SECONDS * 1000);
-      one.refuse(tooMany(perSecond, roomAt - time()));
+      roomAt = Math.max(roomAt, current + turnAt - one.until) + everyMs;
+      roomAt = Math.min(roomAt, current + LONGEST_RETRY_SECONDS * 1000);
+      one.refuse(tooMany(perSecond, roomAt - current));
       return false;
     });
   }
@@ -110,7 +114,7 @@ function budget(turns: Turns, perSecond: number, { now, sleep }: BudgetContext):
   function wait(grants: string, deadline: Date): Promise<void> {
     return new Promise((begin, refuse) => {
       const since = time();
-      // A turn that is there needs no wait, however little time is left for the calls: whether that is enough is theirs to say.
+      // Who has waited for something else is not to be told that it was for this.
       const until = Math.max(since, Math.min(since + LONGEST_WAIT_MS, deadline.getTime() - CALLS_MS));
       queue.push(grants, { since, until, begin, refuse });
       refuseTheLate();
@@ -133,10 +137,10 @@ function budget(turns: Turns, perSecond: number, { now, sleep }: BudgetContext):
     async spare() {
       const take = async () => !isServing && (await turns.next("spare")).taken;
       let isFirst = await take();
-      if (!isFirst) return undefined;
+      if (!isFirst) throw new NoTurnToSpare();
       return {
         async turn() {
-          if (!isFirst && !(await take())) throw tooMany(perSecond, everyMs);
+          if (!isFirst && !(await take())) throw new NoTurnToSpare();
           isFirst = false;
         },
         throttled: () => void turns.throttled(),
