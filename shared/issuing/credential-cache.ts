@@ -38,38 +38,50 @@ export type FindOrMake = (
   make: () => Promise<Credential>,
 ) => Promise<{ credential: Credential; outcome: "shared_hit" | "shared_joined" | "miss" }>;
 
+export interface Renew {
+  readonly longestSeconds: number;
+  make(): Promise<Credential>;
+}
+
 export interface CredentialCache {
   /**
    * A credential for `key` that lives for at least `minTtlSeconds` more, or one that is made; a failure is not kept.
    * `prepare` is called only where memory has none: requests share one that is being made where `means` are equal too, so
-   * that nobody gets the failure of keys that are not his. What `renewal` makes is found or made beside an answer that has
-   * been given, and takes the place of what is remembered; it records by itself what came of it.
+   * that nobody gets the failure of keys that are not his. `renew` is called beside an answer from memory that is ageing, to make
+   * one in its place, and has recorded what came of it itself.
    */
   get(
     key: string,
     minTtlSeconds: number,
     prepare: () => { readonly means: string; readonly longestSeconds: number; make(): Promise<Credential> },
-    renewal: { readonly longestSeconds: number; make(): Promise<Credential> },
+    renew?: Renew,
   ): Promise<{ credential: Credential; outcome: CacheOutcome }>;
 }
 
 /** Some 3 KB each, most of it the password. */
 const MOST_CREDENTIALS = 5_000;
 
-/** `findOrMake`: where instances share theirs; each makes its own when left out. */
+/** `findOrMake`: where instances share theirs; each makes its own when left out. `renewals`: none is renewed when left out. */
 export function credentialCache(
   now: () => Date,
-  { given }: Renewals,
   findOrMake: FindOrMake = makeOnly,
+  renewals?: Renewals,
 ): CredentialCache {
   const kept = new LRUCache<string, Credential>({ max: MOST_CREDENTIALS });
   const underWay = new Map<string, ReturnType<FindOrMake>>();
 
-  const get: CredentialCache["get"] = async (key, minTtlSeconds, prepare, renewal) => {
+  /** One that lives longer: which another instance has made meanwhile, or a new one. */
+  async function renewBeside(key: string, known: Credential, { longestSeconds, make }: Renew): Promise<void> {
+    const wanted = { minTtlSeconds: secondsLeft(known, now()) + 1, longestSeconds };
+    kept.set(key, (await findOrMake(key, wanted, make)).credential);
+  }
+
+  const get: CredentialCache["get"] = async (key, minTtlSeconds, prepare, renew) => {
     const known = kept.get(key);
     if (known !== undefined) {
       if (serves(known, minTtlSeconds, now())) {
-        if (given(known, minTtlSeconds)) renew(key, known, renewal);
+        // Where it fails, the next request for it tries again, and nobody waits.
+        if (renew && renewals?.given(known, minTtlSeconds)) renewBeside(key, known, renew).catch(() => {});
         return { credential: known, outcome: "hit" };
       }
       if (secondsLeft(known, now()) <= 0) kept.delete(key);
@@ -81,7 +93,7 @@ export function credentialCache(
       const { credential, outcome } = await joined;
       // None can be newer than one just made; one that was found may be too old for this request.
       if (outcome === "miss" || serves(credential, minTtlSeconds, now())) return { credential, outcome: "joined" };
-      return get(key, minTtlSeconds, prepare, renewal);
+      return get(key, minTtlSeconds, prepare, renew);
     }
     const making = findOrMake(key, { minTtlSeconds, longestSeconds }, make);
     underWay.set(flight, making);
@@ -93,21 +105,6 @@ export function credentialCache(
       underWay.delete(flight);
     }
   };
-
-  /** Another instance may have renewed it already: then that one is found. */
-  function renew(
-    key: string,
-    known: Credential,
-    { longestSeconds, make }: Parameters<CredentialCache["get"]>[3],
-  ): void {
-    const newer = { minTtlSeconds: secondsLeft(known, now()) + 1, longestSeconds };
-    findOrMake(key, newer, make).then(
-      ({ credential }) => kept.set(key, credential),
-      // It has been recorded, and nobody waits.
-      () => {},
-    );
-  }
-
   return { get };
 }
 

@@ -10,7 +10,7 @@ import type { RoleKeys } from "../alibaba/role-keys.ts";
 import type { AlibabaEndpoints, BrokerConfig, Registry } from "../config/config.ts";
 import { BrokerError } from "../error.ts";
 import type { AllowedDecision } from "../policy/terms.ts";
-import type { Budget } from "./budget/budget.ts";
+import { type Budget, NoTurnToSpare } from "./budget/budget.ts";
 import {
   type CacheOutcome,
   type Credential,
@@ -54,8 +54,8 @@ export interface Issuer {
   issue(request: IssueRequest): Promise<Issued>;
 }
 
-/** The two calls; the simulation of bench/ has others in their place. */
-export interface CloudCalls {
+/** The two calls. */
+export interface Cloud {
   readonly assumeRole: typeof assumeRole;
   readonly authorizationToken: typeof authorizationToken;
 }
@@ -64,18 +64,16 @@ export interface IssuerParts {
   readonly budget: Budget;
   /** Where instances share credentials. */
   readonly findOrMake?: FindOrMake | undefined;
-  readonly cloud?: CloudCalls;
+  /** Another in its place, as in the simulation (bench/simulate.ts). */
+  readonly cloud?: Cloud;
 }
-
-/** There was no turn for a renewal: nothing that anybody has to know. */
-class NoTurnToSpare extends Error {}
 
 export function issuer(
   config: BrokerConfig,
   context: CallContext,
   { budget, findOrMake, cloud = { assumeRole, authorizationToken } }: IssuerParts,
 ): Issuer {
-  const cache = credentialCache(context.now, renewals(context.now, context.random), findOrMake);
+  const cache = credentialCache(context.now, findOrMake, renewals(context.now, context.random));
   const orderOf = orders(config);
   const { assumeRole: take, authorizationToken: logIn } = cloud;
 
@@ -135,20 +133,21 @@ export function issuer(
           make: () => make(roleKeys, deadline, allowance),
         };
       };
-      async function makeAnew(): Promise<Credential> {
-        try {
-          const allowance = await budget.spare();
-          if (allowance === undefined) throw new NoTurnToSpare();
-          const credential = await make(keys(), newDeadline(), allowance);
-          renewed({ credential, outcome: "renewal", sessionName });
-          return credential;
-        } catch (error) {
-          if (!(error instanceof NoTurnToSpare)) renewed({ error });
-          throw error;
-        }
-      }
-      const renewal = { longestSeconds, make: makeAnew };
-      return { ...(await cache.get(order.key, minTtlSeconds ?? lifetimeSeconds / 2, prepare, renewal)), sessionName };
+      const renew = {
+        longestSeconds,
+        async make() {
+          try {
+            const roleKeys = keys();
+            const credential = await make(roleKeys, newDeadline(), await budget.spare());
+            renewed({ credential, outcome: "renewal", sessionName });
+            return credential;
+          } catch (error) {
+            if (!(error instanceof NoTurnToSpare)) renewed({ error });
+            throw error;
+          }
+        },
+      };
+      return { ...(await cache.get(order.key, minTtlSeconds ?? lifetimeSeconds / 2, prepare, renew)), sessionName };
     },
   };
 }

@@ -30,17 +30,16 @@ function cache() {
       ? { credential: credential("found", 1_000), outcome: "shared_hit" }
       : { credential: await make(), outcome: "miss" };
   };
-  const { get } = credentialCache(() => NOW, { given: () => false }, shared);
+  const { get } = credentialCache(() => NOW, shared);
   return {
     asked,
     get: async (minTtlSeconds: number, longestSeconds = 3_600) => {
       const make = async () => credential("made", 3_600);
-      const { credential: got, outcome } = await get(
-        "key",
-        minTtlSeconds,
-        () => ({ means: "m", longestSeconds, make }),
-        { longestSeconds, make },
-      );
+      const { credential: got, outcome } = await get("key", minTtlSeconds, () => ({
+        means: "m",
+        longestSeconds,
+        make,
+      }));
       return `${got.password} ${outcome}`;
     },
   };
@@ -72,23 +71,4 @@ test("who joins a request and needs more life than that found asks again, once f
 test("who joins a request for which one was made is given that, however long it lives", async () => {
   const { get } = cache();
   expect(await Promise.all([get(1_500), get(100_000)])).toEqual(["made miss", "made joined"]);
-});
-
-test("a renewal takes what another instance has left, if that lives longer, and is what is given out from then on", async () => {
-  const asked: number[] = [];
-  const shared: FindOrMake = async (_key, { minTtlSeconds }, make) => {
-    asked.push(minTtlSeconds);
-    return asked.length === 1
-      ? { credential: await make(), outcome: "miss" }
-      : { credential: credential("another instance's", 3_000), outcome: "shared_hit" };
-  };
-  const { get } = credentialCache(() => NOW, { given: () => true }, shared);
-  const make = async () => credential("made", 2_000);
-  const unwanted = async () => Promise.reject(new Error("made a second one"));
-  const once = () =>
-    get("key", 1_000, () => ({ means: "m", longestSeconds: 3_600, make }), { longestSeconds: 3_600, make: unwanted });
-  expect((await once()).credential.password).toBe("made");
-  expect((await once()).credential.password).toBe("made");
-  expect((await once()).credential.password).toBe("another instance's");
-  expect(asked.slice(0, 2)).toEqual([1_000, 2_001]);
 });

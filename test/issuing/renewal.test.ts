@@ -6,7 +6,7 @@ import type { RoleKeys } from "../../shared/alibaba/role-keys.ts";
 import type { BrokerConfig } from "../../shared/config/config.ts";
 import { BrokerError } from "../../shared/error.ts";
 import { assumeRoleBudget } from "../../shared/issuing/budget/budget.ts";
-import { type CloudCalls, type IssueRequest, issuer } from "../../shared/issuing/issue.ts";
+import { type Cloud, type IssueRequest, issuer } from "../../shared/issuing/issue.ts";
 import { grant, scope } from "../policy/grants.ts";
 
 const START = Date.parse("2026-01-01T00:00:00Z");
@@ -27,9 +27,9 @@ type Outcome = Parameters<IssueRequest["renewed"]>[0];
 function stage({ random = 0.5, instances = 1 } = {}) {
   const time = virtualTime(START);
   const context = { now: time.now, sleep: time.sleep, random: () => random };
-  const calls: Parameters<CloudCalls["assumeRole"]>[0][] = [];
+  const calls: Parameters<Cloud["assumeRole"]>[0][] = [];
   const answers = { livesSeconds: LIFE, takesMs: 100, error: undefined as BrokerError | undefined };
-  const cloud: CloudCalls = {
+  const cloud: Cloud = {
     async assumeRole(request) {
       await request.allowance.turn(request.deadline);
       calls.push(request);

@@ -81,7 +81,7 @@ test("every AssumeRole has a policy of at most 2,048 characters that gives exact
       digest: "sha256:0",
     },
     { now: () => new Date(), sleep: async () => {}, random: Math.random },
-    { budget: { of: () => ({ turn: async () => {}, throttled: () => {} }), spare: async () => undefined } },
+    { budget: { of: () => ({ turn: async () => {}, throttled: () => {} }), spare: () => Promise.reject(new Error()) } },
   );
   const keys = { ...cloud.functionRoleKeys(FUNCTION_ROLE), from: "environment" as const };
   let asked = 0;

@@ -137,6 +137,13 @@ test("a clock that is put back refuses nobody", async () => {
   await expect(turn()).resolves.toBeUndefined();
 });
 
+test("where nobody is before it a request has its turn, however little of its own time is left", async () => {
+  const it = stage();
+  it.ask("late", 2, 100);
+  await it.run();
+  expect([it.served("late").length, it.refused("late").length]).toEqual([1, 1]);
+});
+
 describe("Throttling", () => {
   test("slows those that wait, and refuses those for whom that is too slow", async () => {
     const it = stage();
@@ -154,7 +161,11 @@ describe("Throttling", () => {
 describe("renewals", () => {
   test("get a turn only where nobody waits and it would be unused", async () => {
     const it = stage({ assumeRolePerSecond: 80, instances: 1 });
-    const spare = async () => (await it.budget.spare()) !== undefined;
+    const spare = async () =>
+      it.budget.spare().then(
+        () => true,
+        () => false,
+      );
     expect(await spare()).toBe(true);
     it.ask("web", 6);
     await it.run();
