@@ -83,6 +83,7 @@ grants:
   web-again:${grant("again")}
   web-once:${grant("once")}
 alibaba: { sts_endpoint: "${cloudUrl}", cr_endpoint: "${cloudUrl}" }
+budget: { assume_role_per_second: 10000, instances: 1 }
 `;
 }
 
