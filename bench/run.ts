@@ -18,6 +18,7 @@ import { benchExplain } from "./explain.ts";
 import { benchHelper } from "./helper.ts";
 import { benchMemory } from "./memory.ts";
 import { keep, NAMES, type Name, type Results } from "./results.ts";
+import { simulateAll } from "./scenarios.ts";
 import { benchSize } from "./size.ts";
 import { tableOf } from "./tables.ts";
 import { benchUpstream } from "./upstream.ts";
@@ -102,12 +103,15 @@ async function run<N extends Name>(name: N): Promise<void> {
 
 const [named] = positionals;
 const names = named === undefined ? NAMES : NAMES.filter((name) => name === named);
-if (names.length === 0) {
-  console.error(`there is no benchmark ${named}; there are ${NAMES.join(", ")}`);
+// No measurement, and so no benchmark as the others are: nothing in it depends on the machine.
+const isToSimulate = named === undefined || named === "simulate";
+if (names.length === 0 && !isToSimulate) {
+  console.error(`there is no benchmark ${named}; there are ${NAMES.join(", ")}, simulate`);
   process.exit(1);
 }
 try {
   for (const name of names) await run(name);
+  if (isToSimulate) await simulateAll(console.log);
 } catch (error) {
   console.error((error as Error).message);
   process.exitCode = 1;
