@@ -18,11 +18,13 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { type BuildOptions, build, type OnResolveArgs, type OnResolveResult } from "esbuild";
 import { sha256, WRAPPER } from "./functions/broker/code-cache/load.ts";
 import { makeCaches } from "./functions/broker/code-cache/make.ts";
+import { VENDORS_CODE, whenNeeded } from "./functions/broker/code-cache/when-needed.ts";
 import { reference } from "./functions/broker/reference/reference.ts";
 import packageJson from "./package.json" with { type: "json" };
 import { compile, type Source } from "./shared/config/compiled.ts";
@@ -116,7 +118,16 @@ async function buildCode(): Promise<void> {
       footer: { js: end },
       // The code cache is V8's, of a script that knows of no imports.
       supported: { "dynamic-import": false },
-      plugins: [{ name: "parts", setup: ({ onResolve }) => onResolve({ filter: /^\./ }, partOf(entry, parts)) }],
+      plugins: [
+        { name: "parts", setup: ({ onResolve }) => onResolve({ filter: /^\./ }, partOf(entry, parts)) },
+        {
+          name: "when needed",
+          setup: ({ onLoad }) =>
+            onLoad({ filter: VENDORS_CODE }, async ({ path }) => ({
+              contents: whenNeeded(await readFile(path, "utf8")),
+            })),
+        },
+      ],
     });
     if (name === "broker.cjs") nameWhileLoading(join(MAKING, name));
   }
