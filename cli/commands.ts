@@ -61,6 +61,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "print the RAM roles and policies that a policy needs, or check those that are there",
     load: async () => (await import("./commands/ram.ts")).ram,
   },
+  block: {
+    summary: "print how to shut a caller, a token or a grant out, at once",
+    load: async () => (await import("./commands/block.ts")).block,
+  },
   "key new": {
     summary: "make an API key for a script that has nothing better",
     load: async () => (await import("./commands/key.ts")).newKey,

@@ -13,6 +13,7 @@ import {
 } from "../../shared/alibaba/role-keys.ts";
 import { loadSdk } from "../../shared/alibaba/sdk.ts";
 import type { Log, RequestEvent } from "../../shared/audit/log.ts";
+import { BLOCK_VARIABLE } from "../../shared/config/block-places.ts";
 import type { BrokerConfig } from "../../shared/config/config.ts";
 import { BrokerError } from "../../shared/error.ts";
 import type { Fetch, FetchWith } from "../../shared/identity/bounded-fetch.ts";
@@ -20,6 +21,7 @@ import { identity } from "../../shared/identity/identify.ts";
 import { replayGuard } from "../../shared/identity/replay.ts";
 import { assumeRoleBudget } from "../../shared/issuing/budget/budget.ts";
 import { issuer } from "../../shared/issuing/issue.ts";
+import { blocks } from "./blocks.ts";
 import { clientAddress, type SocketAddress } from "./client-address.ts";
 import { decideAndIssue } from "./decide-and-issue.ts";
 import { instancesShare } from "./instances-share.ts";
@@ -43,6 +45,8 @@ export interface Outside {
   readonly fetchWith: FetchWith;
   readonly environment: Environment;
   readonly socketAddress: SocketAddress;
+  /** Reads a file that the policy names while the broker runs: relative to it, and no more of it than a list of blocks may have. */
+  readonly readBeside: (name: string) => Promise<Uint8Array>;
   readonly newRequestId: () => string;
   /** Such as nobody can guess. */
   readonly randomBytes: (size: number) => Buffer;
@@ -84,6 +88,8 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
     outside,
   );
 
+  const blocked = blocks({ ...outside, config, redis, fromEnvironment: environment[BLOCK_VARIABLE] });
+
   const app = new Hono<{ Variables: BrokerVariables }>();
   const paths = new Set<string>();
   app.use(
@@ -93,6 +99,7 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
 
   const issue = decideAndIssue({
     config,
+    blocks: blocked,
     replay: replayGuard(now, replays),
     issuer: issuer(config, outside, { budget, findOrMake: credentials }),
     shadow: shadow(config, second, log),
@@ -103,13 +110,13 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
   });
   app.post("/v1/token", tokenRoute(callers, issue));
   app.post(TOKEN_EXCHANGE, tokenExchangeRoute(config, callers, issue));
-  app.post("/v1/explain", explainRoute({ config, identity: callers, log }));
-  app.get("/v1/whoami", whoamiRoute(config, callers));
+  app.post("/v1/explain", explainRoute({ config, identity: callers, blocks: blocked, log }));
+  app.get("/v1/whoami", whoamiRoute(config, callers, blocked));
   discoveryRoute(app, config);
   referenceRoutes(app);
-  healthRoutes(app, { health, keys, version, digest: config.digest });
+  healthRoutes(app, { health, keys, blocks: blocked, version, digest: config.digest });
   lifecycleRoutes(app, health, async () => {
-    await Promise.allSettled([callers.warm(), loadSdk(), redis?.warm()]);
+    await Promise.allSettled([callers.warm(), loadSdk(), redis?.warm(), blocked.current()]);
   });
   refuseOtherMethods(app);
   for (const { path } of app.routes) paths.add(path);

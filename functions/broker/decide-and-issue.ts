@@ -12,10 +12,11 @@ import { BrokerError } from "../../shared/error.ts";
 import { type AuthenticatedPrincipal, principalName } from "../../shared/identity/principal.ts";
 import type { ReplayGuard } from "../../shared/identity/replay.ts";
 import type { Issued, Issuer } from "../../shared/issuing/issue.ts";
-import { decide } from "../../shared/policy/decision.ts";
+import { blockedDetail, decideUnblocked } from "../../shared/policy/blocks.ts";
 import { explainDenial } from "../../shared/policy/explanation.ts";
 import type { AllowedDecision } from "../../shared/policy/terms.ts";
 import type { BrokerVariables } from "./app.ts";
+import type { Blocks } from "./blocks.ts";
 import { rightsRequest } from "./rights-request.ts";
 import type { Shadow } from "./shadow.ts";
 import type { TokenRequest } from "./token-request.ts";
@@ -23,6 +24,7 @@ import type { Granted } from "./token-response.ts";
 
 export interface IssuingParts {
   readonly config: BrokerConfig;
+  readonly blocks: Blocks;
   readonly replay: ReplayGuard;
   readonly issuer: Issuer;
   readonly shadow: Shadow;
@@ -33,7 +35,7 @@ export interface IssuingParts {
   readonly now: () => Date;
 }
 
-/** @throws BrokerError as rightsRequest, access_denied, or as replay and issuing fail */
+/** @throws BrokerError as rightsRequest, access_denied, as the list of blocks, or as replay and issuing fail */
 export type DecideAndIssue = (
   c: Context<{ Variables: BrokerVariables }>,
   principal: AuthenticatedPrincipal,
@@ -41,7 +43,7 @@ export type DecideAndIssue = (
 ) => Promise<Granted>;
 
 export function decideAndIssue(parts: IssuingParts): DecideAndIssue {
-  const { config, shadow, log, now } = parts;
+  const { config, blocks, shadow, log, now } = parts;
   return async (c, principal, request) => {
     const requestId = c.get("requestId");
     const address = c.get("clientAddress");
@@ -49,7 +51,7 @@ export function decideAndIssue(parts: IssuingParts): DecideAndIssue {
     // take effect at once on a caller or a grant is asked from here to `issue`, each time.
     shadow(requestId, principal, request);
     const wanted = rightsRequest(request, principal, config);
-    const decision = decide(principal, wanted, config);
+    const decision = decideUnblocked(await blocks.current(), principal, wanted, config);
     const audit = decisionEvent(requestId, principal, wanted, decision, config.digest);
     if (decision.outcome === "deny") {
       log(audit);
@@ -70,7 +72,7 @@ export function decideAndIssue(parts: IssuingParts): DecideAndIssue {
 
 /** Issues, and records what came of it before anything leaves. */
 async function issueOrRecord(
-  { config, replay, issuer, keys, log, written }: IssuingParts,
+  { config, blocks, replay, issuer, keys, log, written }: IssuingParts,
   principal: AuthenticatedPrincipal,
   decision: AllowedDecision,
   request: TokenRequest,
@@ -95,6 +97,8 @@ async function issueOrRecord(
       renewed: (outcome) =>
         log(audit, "error" in outcome ? { ...failureFacts(outcome.error), cache: "renewal" } : issuedFacts(outcome)),
     });
+    // It may have waited for seconds, and a block may have come meanwhile.
+    await refuseBlocked(principal, decision, blocks);
     log(audit, { ...issuedFacts(issued), ...budgetFacts() });
     await written();
     return issued;
@@ -103,6 +107,18 @@ async function issueOrRecord(
     log(audit, { ...failureFacts(error), ...budgetFacts() });
     throw error;
   }
+}
+
+/** @throws BrokerError access_denied */
+async function refuseBlocked(
+  principal: AuthenticatedPrincipal,
+  { grants }: AllowedDecision,
+  blocks: Blocks,
+): Promise<void> {
+  const list = await blocks.current();
+  const isGrantBlocked = list.unblocked(grants).length < grants.length;
+  const kind = list.against(principal)?.kind ?? (isGrantBlocked ? "grant" : undefined);
+  if (kind !== undefined) throw new BrokerError("access_denied", blockedDetail(kind, list.askWhom));
 }
 
 /** For a signed identity there is none: its nonce was used up when it was verified. */

@@ -2,6 +2,7 @@
 
 import { randomBytes, randomUUID } from "node:crypto";
 import { writeSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname, join, resolve } from "node:path";
@@ -9,9 +10,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import packageJson from "../../package.json" with { type: "json" };
 import { lines } from "../../shared/audit/lines.ts";
 import { jsonLog, type Log } from "../../shared/audit/log.ts";
+import { BLOCK_VARIABLE } from "../../shared/config/block-places.ts";
 import { LOADER, readCompiled } from "../../shared/config/compiled.ts";
 import type { BrokerConfig, ConfigError } from "../../shared/config/config.ts";
 import { broker } from "./app.ts";
+import { blockVariableProblem, MOST_BLOCK_BYTES } from "./blocks.ts";
 import { withoutUse } from "./client-address.ts";
 import { nodeFetch } from "./http/fetch.ts";
 import { listener, socketAddress } from "./http/listener.ts";
@@ -28,7 +31,7 @@ export async function serve(fromCache: boolean): Promise<void> {
   const file = environment["BROKER_CONFIG"] || "./broker.yaml";
   const config = await readConfig(file);
   if (config === undefined) return;
-  const problem = secretProblem(config, environment);
+  const problem = secretProblem(config, environment) ?? blockVariableProblem(environment[BLOCK_VARIABLE]);
   if (problem !== undefined) {
     fail(problem);
     return;
@@ -69,6 +72,7 @@ export async function serve(fromCache: boolean): Promise<void> {
       ),
       environment,
       socketAddress,
+      readBeside: (name) => readStart(resolve(dirname(file), name), MOST_BLOCK_BYTES + 1),
       newRequestId: randomUUID,
       randomBytes,
       log,
@@ -121,6 +125,17 @@ export async function serve(fromCache: boolean): Promise<void> {
     });
     for (const message of withoutUse(config, environment)) log({ event: "warning", message });
   });
+}
+
+/** No more of a file than that. */
+async function readStart(path: string, mostBytes: number): Promise<Uint8Array> {
+  const file = await open(path);
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(mostBytes), 0, mostBytes, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
 }
 
 /** Of a process that ends in the middle of a turn: as much as standard output takes at once. */

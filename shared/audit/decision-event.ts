@@ -36,7 +36,9 @@ export function decisionEvent(
   };
 }
 
-function denialFacts(reason: DenyReason): Pick<DecisionEvent, "reason" | "grants" | "failed_claim" | "failed_limit"> {
+function denialFacts(
+  reason: DenyReason,
+): Pick<DecisionEvent, "reason" | "grants" | "failed_claim" | "failed_limit" | "block"> {
   switch (reason.kind) {
     case "condition":
       return {
@@ -51,6 +53,8 @@ function denialFacts(reason: DenyReason): Pick<DecisionEvent, "reason" | "grants
       return { reason: reason.kind, grants: reason.matching.map(nameAndLine) };
     case "denied":
       return { reason: reason.kind, grants: [nameAndLine(reason.denial)] };
+    case "blocked":
+      return { reason: reason.kind, block: reason.against.entry, grants: [] };
     default:
       return { reason: reason.kind, grants: [] };
   }

@@ -44,6 +44,8 @@ export interface DecisionEvent {
   readonly reason?: string;
   readonly failed_claim?: string;
   readonly failed_limit?: "network" | "time";
+  /** The entry of the block list that stands against it. */
+  readonly block?: string;
   /** Of an allowed request: whether a credential was issued, and if not, why. */
   readonly issued?: boolean;
   readonly code?: ErrorCode | "internal_error";

@@ -23,6 +23,8 @@ export interface BrokerConfig {
   readonly redis?: RedisSettings;
   /** How often STS is asked; see shared/issuing/budget. Decides nothing, and is not in the digest. */
   readonly budget?: BudgetSettings;
+  /** Where blocks come from beside Redis, see functions/broker/blocks.ts. They come and go without a deployment, so this is not in the digest. */
+  readonly blocks?: BlockSettings;
   /** `sha256:` and 64 hex digits over the canonical form of the file: key order, comments and layout do not count. */
   readonly digest: string;
 }
@@ -153,6 +155,15 @@ export interface BudgetSettings {
   readonly assumeRolePerSecond?: number;
   /** By how many that is divided where they do not share a Redis that answers. */
   readonly instances?: number;
+}
+
+export interface BlockSettings {
+  /** Relative to the policy; read while the broker runs. */
+  readonly file?: string;
+  /** Where the list cannot be read: go on with the last that was, or issue nothing once that is too old. */
+  readonly whenUnreadable: "keep" | "refuse";
+  /** Whom a blocked caller is told to ask. */
+  readonly contact?: string;
 }
 
 /** One thing wrong with the file. */

@@ -14,6 +14,7 @@ import { claimRules } from "./claim-findings.ts";
 import type { Source } from "./compiled.ts";
 import {
   type AlibabaEndpoints,
+  type BlockSettings,
   type BrokerConfig,
   type BudgetSettings,
   ConfigError,
@@ -199,6 +200,7 @@ function resolveConfig(
     ...(content.shadow === undefined ? {} : { shadow: content.shadow }),
     ...(content.redis === undefined ? {} : { redis: redisSettings(content.redis, pinned.redisCa) }),
     ...(content.budget === undefined ? {} : { budget: budgetSettings(content.budget) }),
+    ...(content.blocks === undefined ? {} : { blocks: blockSettings(content.blocks) }),
   };
 }
 
@@ -219,6 +221,14 @@ function budgetSettings({ assume_role_per_second, instances }: NonNullable<Confi
   return {
     ...(assume_role_per_second === undefined ? {} : { assumeRolePerSecond: assume_role_per_second }),
     ...(instances === undefined ? {} : { instances }),
+  };
+}
+
+function blockSettings({ file, when_unreadable, contact }: NonNullable<ConfigFile["blocks"]>): BlockSettings {
+  return {
+    ...(file === undefined ? {} : { file }),
+    whenUnreadable: when_unreadable ?? "keep",
+    ...(contact === undefined ? {} : { contact }),
   };
 }
 

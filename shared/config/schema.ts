@@ -464,6 +464,42 @@ const budget = z
     }),
   );
 
+const blocks = z
+  .strictObject({
+    file: z.optional(
+      z
+        .string()
+        .check(
+          z.minLength(1, "is empty; name the file with the blocks"),
+          z.describe(
+            "a file with one block a line, relative to this one, looked at every 2 seconds while requests come",
+          ),
+        ),
+    ),
+    when_unreadable: z.optional(
+      z
+        .enum(["keep", "refuse"])
+        .check(
+          z.describe(
+            "keep goes on with the blocks that were read last, refuse issues nothing once those are 30 seconds old; keep when left out",
+          ),
+        ),
+    ),
+    contact: z.optional(
+      matching(
+        /^[\x21-\x7e](?:[\x20-\x7e]{0,198}[\x21-\x7e])?$/,
+        "whom a blocked caller shall ask, 1 to 200 characters of ASCII",
+      ),
+    ),
+  })
+  .check(
+    z.refine((map) => Object.keys(map).length > 0, "is an empty map; name a file or a contact, or take the key out"),
+    z.meta({
+      description: "callers, grants or everything that gets nothing, at once and without a deployment",
+      minProperties: 1,
+    }),
+  );
+
 export const ConfigFile = z
   .strictObject({
     version: z.literal(1).check(z.describe("the version of this format, 1")),
@@ -491,6 +527,7 @@ export const ConfigFile = z
     ),
     redis: z.optional(redis),
     budget: z.optional(budget),
+    blocks: z.optional(blocks),
     alibaba: z.optional(
       z
         .strictObject({

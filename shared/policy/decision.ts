@@ -3,6 +3,7 @@
  * Pure: no clock, no I/O, no environment. The order of the grants never changes the answer.
  */
 
+import type { Against } from "./blocks.ts";
 import { type Claims, type ClaimValue, type Condition, claimValue, fails, holds } from "./condition.ts";
 import { type Denial, type Grant, LONGEST_LIFETIME_SECONDS, type Policy, type Principal } from "./grant.ts";
 import { type GrantIndex, grantIndex, isHolder } from "./grant-index.ts";
@@ -52,7 +53,9 @@ export type DenyReason =
   /** Granted, and denied all the same. */
   | { readonly kind: "denied"; readonly denial: Denial; readonly scope: Scope }
   /** A claim's value made a grant give more than any may. */
-  | { readonly kind: "ceiling"; readonly scope: Scope };
+  | { readonly kind: "ceiling"; readonly scope: Scope }
+  /** The caller, or each grant that would give it: blocks.ts. */
+  | { readonly kind: "blocked"; readonly against: Against; readonly askWhom: string };
 
 export interface NearMiss {
   readonly grant: Grant;

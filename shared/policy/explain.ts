@@ -4,8 +4,9 @@
  * Pure.
  */
 
+import { type Blockable, type BlockList, decideUnblocked, NO_BLOCKS } from "./blocks.ts";
 import { type ClaimValue, type Condition, claimValue, holdsFor } from "./condition.ts";
-import { type Decision, decide, grantFor, type NearMiss, type RightsRequest, scopesOf } from "./decision.ts";
+import { type Decision, grantFor, type NearMiss, type RightsRequest, scopesOf } from "./decision.ts";
 import { explainDenial } from "./explanation.ts";
 import type { Grant, Policy, Principal } from "./grant.ts";
 import { grantIndex, grantScan, isHolder } from "./grant-index.ts";
@@ -60,11 +61,13 @@ export interface LimitExplanation {
 }
 
 export interface Question extends LifetimeWish {
-  readonly principal: Principal;
+  readonly principal: Blockable;
   /** The principal's whole name, for the words of a refusal. */
   readonly caller: string;
   readonly request: RightsRequest;
   readonly policy: Policy;
+  /** What is blocked at the moment; nothing when left out. */
+  readonly blocks?: BlockList;
   /** Explain this many grants at most, those first that match or give something in a namespace asked for. All where left out. */
   readonly mostGrants?: number;
   readonly location: RegistryLocation;
@@ -72,11 +75,12 @@ export interface Question extends LifetimeWish {
 
 /** Never throws but for a defect, as `termsOf` does. */
 export function explain(question: Question): Explanation {
-  const { principal, caller, request, policy, mostGrants, location } = question;
+  const { principal, caller, request, policy, mostGrants, location, blocks = NO_BLOCKS } = question;
   const registry = "grant" in request ? request.grant.registry : request.registry;
   const scopes = scopesOf(request, principal.claims);
   // Where each grant is gone through in any case, once more costs little.
-  const decision = decide(principal, request, policy, mostGrants === undefined ? grantScan : grantIndex);
+  const find = mostGrants === undefined ? grantScan : grantIndex;
+  const decision = decideUnblocked(blocks, principal, request, policy, find);
   const considered = grantsToExplain(question, registry, scopes)
     .filter((grant) => isHolder(principal, grant))
     .map((grant) => grantFor(grant, principal.claims));

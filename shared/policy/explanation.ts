@@ -5,6 +5,7 @@
  * "a caller" may be anybody.
  */
 
+import { blockedDetail } from "./blocks.ts";
 import { type ClaimValue, type Condition, describeCondition } from "./condition.ts";
 import { type DenyReason, isNearEnough } from "./decision.ts";
 import { describeLimit, type Limit } from "./limit.ts";
@@ -37,6 +38,8 @@ export function explainDenial(reason: DenyReason, principal: string): string {
       const when = limits.map((limit) => ` ${describeLimit(limit)}`).join("");
       return `${formatScope(reason.scope)} is granted, but ${name} denies it${when} (${deny.map(formatScope).join(" ")}); ask without what it denies${when === "" ? "" : ", or at another time"}`;
     }
+    case "blocked":
+      return blockedDetail(reason.against.kind, reason.askWhom);
     case "ceiling":
       return `${formatScope(reason.scope)} is beyond the ceiling that no grant exceeds`;
     case "roles": {

@@ -23,6 +23,8 @@ const MORE = `
   office: { issuer: ci, when: { sub: office }, cidrs: [10.0.0.0/8], registry: prod, allow: ["repository:base/*:pull"], role_arn: "${ROLE}", max_ttl: 900 }
   keyed: { api_key: script, registry: prod, allow: ["repository:base/*:pull"], role_arn: "${ROLE}", max_ttl: 900 }
   member: { issuer: ci, when: { sub: member, groups: { contains: dev } }, registry: prod, allow: ["repository:base/*:pull"], role_arn: "${ROLE}", max_ttl: 900 }
+  frozen: { issuer: ci, when: { sub: frozen }, registry: prod, allow: ["repository:base/*:pull"], role_arn: "${ROLE}", max_ttl: 900 }
+blocks: { file: blocks.txt }
 api_keys: { script: { sha256: ${SHA256}, expires: 2099-01-01T00:00:00Z } }
 denials:
   sealed: { registry: prod, deny: ["repository:web/sealed:pull,push"] }
@@ -43,7 +45,11 @@ let keyless: Harness;
 let broken: Harness;
 beforeAll(async () => {
   [h, keyless, broken] = await Promise.all([
-    startHarness({ policy: POLICY, secrets: [KEY.slice(-64)] }),
+    startHarness({
+      policy: POLICY,
+      secrets: [KEY.slice(-64)],
+      files: { "blocks.txt": "subject ci blocked\ngrant frozen\n" },
+    }),
     startHarness({ environment: () => ({ FC_FUNCTION_NAME: "broker" }) }),
     startHarness({
       environment: () => ({
@@ -188,6 +194,9 @@ describe("answers that give something", () => {
   test("who a CI job and an API key are", async () => {
     await get("/v1/whoami", await bearer());
     await get("/v1/whoami", await bearer(KEY));
+  });
+  test.each(["blocked", "frozen"])("who somebody is that is %s", async (sub) => {
+    await get("/v1/whoami", await bearer({ sub }));
   });
   test.each<[string, Claims | string, unknown]>([
     ["allowed", {}, PULL],

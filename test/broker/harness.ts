@@ -157,6 +157,11 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     ...nodeFetch(async (protocol) => (protocol === "https:" ? httpsRequest : httpRequest)),
     environment: options.environment?.(keys) ?? keys,
     socketAddress: options.socketAddress ?? socketAddress,
+    readBeside: async (name) => {
+      const content = options.files?.[name];
+      if (content === undefined) throw Object.assign(new Error("no such file"), { code: "ENOENT" });
+      return Buffer.from(content);
+    },
     newRequestId: () => `request-${++ids}`,
     randomBytes,
     log: jsonLog((line) => {

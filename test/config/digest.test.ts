@@ -90,8 +90,9 @@ test("when a key was made and its last digits decide nothing", () => {
   expect(digestOf(told)).toBe(DIGEST);
 });
 
-test("a shadow policy and the budget decide nothing", () => {
-  expect(digestOf(`${TEXT}shadow: ./next.yaml\nbudget: { instances: 3 }\n`)).toBe(DIGEST);
+test("a shadow policy, the budget and where blocks are decide nothing", () => {
+  const more = "shadow: ./next.yaml\nbudget: { instances: 3 }\nblocks: { file: blocks.txt }\n";
+  expect(digestOf(`${TEXT}${more}`)).toBe(DIGEST);
 });
 
 test("which keys seal credentials in Redis decides nothing", () => {

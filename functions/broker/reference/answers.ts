@@ -117,7 +117,10 @@ export const explanation = z.strictObject({
 
 export const whoami = z.strictObject({
   principal: z.strictObject({ ...caller, expires_at: time, claims: z.record(text, z.unknown()) }),
-  grants: z.array(z.strictObject({ name: text, registry: text, scope: texts, max_ttl: seconds })),
+  blocked: z.optional(text),
+  grants: z.array(
+    z.strictObject({ name: text, registry: text, scope: texts, max_ttl: seconds, blocked: z.optional(text) }),
+  ),
   request_id: text,
 });
 
@@ -129,7 +132,7 @@ export const discovery = z.strictObject({
 
 const status = <const Word extends string>(...words: Word[]) => z.strictObject({ status: z.enum(words) });
 export const alive = status("ok");
-export const ready = status("ready");
+export const ready = z.strictObject({ status: z.literal("ready"), blocks_age_seconds: z.optional(seconds) });
 export const initialized = status("initialized");
 export const stopping = status("idle", "waiting");
 

@@ -143,6 +143,7 @@ export const explanation = {
 
 export const whoami = {
   principal: "Who you are here, until when, and the claims that conditions are compared with.",
+  blocked: "Where you get nothing for now: that, and whom to ask. A grant has it where the grant alone is blocked.",
   grants: "Those that match you, and all that each gives.",
 };
 

@@ -12,6 +12,7 @@ import { principalName } from "../../../shared/identity/principal.ts";
 import { explain } from "../../../shared/policy/explain.ts";
 import { callerView } from "../../../shared/policy/explanation-view.ts";
 import type { BrokerVariables } from "../app.ts";
+import type { Blocks } from "../blocks.ts";
 import { callerCredential } from "../caller-credential.ts";
 import { json } from "../http/answer.ts";
 import { readBody } from "../request-body.ts";
@@ -24,10 +25,16 @@ const MOST_GRANTS = 50;
 export interface ExplainRouteParts {
   readonly config: BrokerConfig;
   readonly identity: Identity;
+  readonly blocks: Blocks;
   readonly log: Log;
 }
 
-export function explainRoute({ config, identity, log }: ExplainRouteParts): Handler<{ Variables: BrokerVariables }> {
+export function explainRoute({
+  config,
+  identity,
+  blocks,
+  log,
+}: ExplainRouteParts): Handler<{ Variables: BrokerVariables }> {
   return async (c) => {
     const requestId = c.get("requestId");
     const body = await readBody(c);
@@ -40,6 +47,7 @@ export function explainRoute({ config, identity, log }: ExplainRouteParts): Hand
       caller: principalName(principal),
       request,
       policy: config,
+      blocks: await blocks.current(),
       mostGrants: MOST_GRANTS,
       location: config.registries.get(registry) as Registry,
       ttlSeconds,

@@ -3,6 +3,7 @@
 import type { RoleKeys } from "../../../shared/alibaba/role-keys.ts";
 import { BrokerError } from "../../../shared/error.ts";
 import type { Broker } from "../app.ts";
+import type { Blocks } from "../blocks.ts";
 import { json } from "../http/answer.ts";
 
 /** The state of this process. */
@@ -17,16 +18,18 @@ export interface Health {
 
 export function healthRoutes(
   app: Broker["app"],
-  parts: { health: Health; keys: (headers: Headers) => RoleKeys; version: string; digest: string },
+  parts: { health: Health; keys: (headers: Headers) => RoleKeys; blocks: Blocks; version: string; digest: string },
 ): void {
-  const { health, keys, version, digest } = parts;
+  const { health, keys, blocks, version, digest } = parts;
   app.get("/healthz", () => json({ status: "ok" }));
-  app.get("/readyz", (c) => {
+  app.get("/readyz", async (c) => {
     if (health.draining) throw new BrokerError("not_ready", "the broker is stopping", { retryAfterSeconds: 5 });
     if (health.keysExpired)
       throw new BrokerError("not_ready", "the broker's own keys have expired", { retryAfterSeconds: 5 });
     keys(c.req.raw.headers);
-    return json({ status: "ready" });
+    await blocks.current();
+    const age = blocks.ageSeconds();
+    return json({ status: "ready", ...(age === undefined ? {} : { blocks_age_seconds: age }) });
   });
   app.get("/version", () => json({ name: "acr-token-broker", version, policy_digest: digest, node: process.version }));
 }
