@@ -50,7 +50,7 @@ export function identity(config: BrokerConfig, fetch: Fetch, fetchWith: FetchWit
 
   async function verify(credential: string, address: string | undefined): Promise<AuthenticatedPrincipal> {
     if (credential.startsWith("abk_")) return apiKeyHolders.verify(credential, address, now());
-    if (credential.startsWith("acs1.")) return signed.verify(credential);
+    if (credential.startsWith("acs1.")) return signed.verify(credential, address);
     const { known, keep } = remembered.find(credential);
     const isKnown = known !== undefined && (await isStillSigned(known.token, known.trusted.issuer, known.trusted.keys));
     const { token, trusted } = isKnown ? known : await signedToken(credential);

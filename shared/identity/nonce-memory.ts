@@ -9,11 +9,24 @@
  */
 
 import { BrokerError } from "../error.ts";
+import { fairMemory } from "./fair-memory.ts";
 
 /** Kept for four minutes at most, and only of callers whose account is configured: 400 a second. */
 const MOST_KEPT = 100_000;
-/** Strangers can make the broker ask STS; this many at once, for 3 s at most. */
-const MOST_IN_FLIGHT = 100;
+/** Of all callers at once, for 3 s at most. */
+const MOST_IN_FLIGHT = 200;
+/** Anybody can make the broker ask STS, with an access key id that he made up. Those whose id was never accepted have half of the places. */
+const MOST_STRANGERS = 100;
+/** How many access key ids are known; the least recently accepted is forgotten first. */
+const MOST_KNOWN = 10_000;
+
+/** What of an identity says which one it is, and where it came from if that is known. */
+export interface Signed {
+  readonly accessKeyId: string;
+  readonly nonce: string;
+  readonly goodUntil: Date;
+  readonly address: string | undefined;
+}
 
 export interface NonceMemory {
   /**
@@ -21,47 +34,60 @@ export interface NonceMemory {
    * does not throw.
    * @throws BrokerError token_replayed, rate_limited, not_ready, or what `accept` throws
    */
-  once<T>(accessKeyId: string, nonce: string, goodUntil: Date, accept: () => Promise<T>): Promise<T>;
+  once<T>(signed: Signed, accept: () => Promise<T>): Promise<T>;
 }
 
 export function nonceMemory(now: () => Date): NonceMemory {
-  /** When each may be forgotten, in ms since the epoch. */
-  const kept = new Map<string, number>();
-  const inFlight = new Set<string>();
+  const kept = fairMemory<true>(MOST_KEPT);
+  const inFlight = fairMemory<true>(MOST_IN_FLIGHT);
+  let strangers = 0;
+  /** Access key ids that STS has vouched for, the last at the end. */
+  const known = new Set<string>();
 
-  function makeRoom(): void {
-    if (kept.size + inFlight.size < MOST_KEPT) return;
-    const time = now().getTime();
-    // Strictly before: an identity is still good in the last millisecond of its window.
-    for (const [key, until] of kept) if (until < time) kept.delete(key);
-    if (kept.size + inFlight.size < MOST_KEPT) return;
-    throw new BrokerError("not_ready", "too many signed identities to remember at once; try again", {
-      retryAfterSeconds: 30,
-    });
+  function remember(accessKeyId: string): void {
+    known.delete(accessKeyId);
+    known.add(accessKeyId);
+    const [oldest] = known;
+    if (known.size > MOST_KNOWN && oldest !== undefined) known.delete(oldest);
   }
 
   return {
-    async once(accessKeyId, nonce, goodUntil, accept) {
+    async once({ accessKeyId, nonce, goodUntil, address }, accept) {
+      const time = now().getTime();
       const key = `${accessKeyId} ${nonce}`;
-      if (kept.has(key) || inFlight.has(key)) {
+      if (kept.get(key, time) || inFlight.get(key, time)) {
         throw new BrokerError(
           "token_replayed",
           "the signed identity's nonce was used before; sign a new one for each request",
         );
       }
-      if (inFlight.size >= MOST_IN_FLIGHT) {
+      const isStranger = !known.has(accessKeyId);
+      const owner = address ?? accessKeyId;
+      const isTooMany = isStranger && strangers >= MOST_STRANGERS;
+      // Taken out when it ends, and not by time.
+      const taken = { owner, until: Number.POSITIVE_INFINITY, value: true } as const;
+      if (isTooMany || !inFlight.keep(key, taken, time)) {
         throw new BrokerError("rate_limited", "too many signed identities are being verified; try again", {
           retryAfterSeconds: 1,
         });
       }
-      makeRoom();
-      inFlight.add(key);
+      if (isStranger) strangers++;
       try {
+        // Before STS is asked: an identity that cannot be remembered must not be accepted there. One millisecond longer, since it is
+        // still good in the last one of its window.
+        if (!kept.keep(key, { owner: accessKeyId, until: goodUntil.getTime() + 1, value: true }, time)) {
+          const why = "more signed identities of yours are in use than this instance remembers at once; try again";
+          throw new BrokerError("not_ready", why, { retryAfterSeconds: 30 });
+        }
         const result = await accept();
-        kept.set(key, goodUntil.getTime());
+        remember(accessKeyId);
         return result;
+      } catch (error) {
+        kept.delete(key);
+        throw error;
       } finally {
         inFlight.delete(key);
+        if (isStranger) strangers--;
       }
     },
   };

@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import type { Replay } from "../config/config.ts";
 import { BrokerError } from "../error.ts";
-import type { AuthenticatedPrincipal } from "./principal.ts";
+import { type AuthenticatedPrincipal, principalName } from "./principal.ts";
 
 export interface ReplayGuard {
   /**
@@ -27,6 +27,8 @@ export interface TokenUse {
   /** The token's `iss`. */
   readonly issuer: string;
   readonly tokenId: string;
+  /** Whose it is: nobody may fill the memory that all share. */
+  readonly caller: string;
   /** The token's own end, in ms since the epoch; in the future. Until then every use of it counts. */
   readonly expiresAt: number;
   readonly purpose: string;
@@ -64,6 +66,7 @@ export function replayGuard(now: () => Date, store: ReplayStore): ReplayGuard {
       const taken = await store.use({
         issuer: String(principal.claims["iss"]),
         tokenId: principal.tokenId,
+        caller: principalName(principal),
         expiresAt,
         purpose,
         most,

@@ -94,7 +94,7 @@ function readFields(encoded: string): Record<string, unknown> {
 
 export interface SignedIdentities {
   /** @throws BrokerError invalid_identity, invalid_audience, token_expired, token_replayed, or as `getCallerIdentity` does */
-  verify(credential: string): Promise<AuthenticatedPrincipal>;
+  verify(credential: string, address: string | undefined): Promise<AuthenticatedPrincipal>;
 }
 
 export function signedIdentities(config: BrokerConfig, fetch: Fetch, now: () => Date): SignedIdentities {
@@ -104,13 +104,14 @@ export function signedIdentities(config: BrokerConfig, fetch: Fetch, now: () => 
   const nonces = nonceMemory(now);
 
   return {
-    async verify(credential) {
+    async verify(credential, address) {
       if (issuers.length === 0) throw invalid("no issuer of provider alibaba is configured here");
       const identity = parseSignedIdentity(credential);
       // Which issuer it is shows only when STS has named the account; that its audience is none of ours shows now.
       if (!audiences.has(identity.audience)) throw wrongAudience(identity, [...audiences]);
       const goodUntil = endOfWindow(identity.date, now());
-      return nonces.once(identity.accessKeyId, identity.nonce, goodUntil, async () => {
+      const { accessKeyId, nonce } = identity;
+      return nonces.once({ accessKeyId, nonce, goodUntil, address }, async () => {
         const caller = await getCallerIdentity(identity, stsOrigin(config), fetch);
         const issuer = byAccount.get(caller.accountId);
         if (issuer === undefined) throw invalid(`account ${caller.accountId} is not among those accepted here`);

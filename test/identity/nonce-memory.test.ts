@@ -9,8 +9,12 @@ beforeEach(() => {
 });
 
 const KEY = "LTAI5tExample";
-const once = (nonce: string, accept: () => Promise<unknown> = async () => "accepted", key = KEY) =>
-  nonces.once(key, nonce, new Date(time + 120_000), accept);
+const once = (
+  nonce: string,
+  accept: () => Promise<unknown> = async () => "accepted",
+  accessKeyId = KEY,
+  address?: string,
+) => nonces.once({ accessKeyId, nonce, goodUntil: new Date(time + 120_000), address }, accept);
 const replayed = expect.objectContaining({ code: "token_replayed" });
 
 /** Something under way, and its end. */
@@ -58,20 +62,35 @@ test("a nonce is kept for as long as its identity is good", async () => {
 });
 
 describe("limits", () => {
-  test("a hundred at once", async () => {
+  const tooMany = expect.objectContaining({ code: "rate_limited", facts: { retryAfterSeconds: 1 } });
+
+  test("strangers have half of the places, whatever they call themselves, and those who were accepted before have the rest", async () => {
+    await once("before");
     const running = Array.from({ length: 100 }, () => pending());
-    const all = Promise.all(running.map(({ promise }, index) => once(`n${index}`, () => promise)));
-    await expect(once("one-more")).rejects.toMatchObject({ code: "rate_limited", facts: { retryAfterSeconds: 1 } });
+    const all = Promise.all(running.map(({ promise }, index) => once("n", () => promise, `made-up-${index}`)));
+    await expect(once("n", undefined, "made-up-too")).rejects.toEqual(tooMany);
+    expect(await once("after")).toBe("accepted");
     for (const { finish } of running) finish();
     await all;
-    expect(await once("one-more")).toBe("accepted");
+    expect(await once("n", undefined, "made-up-too")).toBe("accepted");
   });
 
-  test("a full memory refuses and forgets nothing until its time", async () => {
-    for (let i = 0; i < 100_000; i++) await once(`n${i}`);
+  test("one address has half at most, whatever it calls itself, and others are served beside it", async () => {
+    for (let i = 0; i < 150; i++) await once("before", undefined, `key-${i}`);
+    const running = Array.from({ length: 100 }, () => pending());
+    const all = running.map(({ promise }, index) => once("n", () => promise, `key-${index}`, "192.0.2.1"));
+    await expect(once("n", undefined, "key-120", "192.0.2.1")).rejects.toEqual(tooMany);
+    expect(await once("n", undefined, "key-120", "192.0.2.2")).toBe("accepted");
+    for (const { finish } of running) finish();
+    await Promise.all(all);
+  });
+
+  test("a full memory refuses and forgets nothing until its time; one key cannot fill it", async () => {
+    for (let i = 0; i < 50_000; i++) await once(`n${i}`);
     await expect(once("one-more")).rejects.toMatchObject({ code: "not_ready", facts: { retryAfterSeconds: 30 } });
     await expect(once("n0")).rejects.toEqual(replayed);
-    time += 120_001;
+    expect(await once("n0", undefined, "another")).toBe("accepted");
+    time += 130_000;
     expect(await once("one-more")).toBe("accepted");
   });
 

@@ -18,6 +18,7 @@ const now = () => new Date(NOW);
 const use = (more: Partial<TokenUse> = {}): TokenUse => ({
   issuer: "https://issuer.example.com",
   tokenId: "canary-jti-1a2b3c",
+  caller: "ci:canary-caller",
   expiresAt: NOW + 300_000,
   purpose: "canary-purpose web/app",
   most: 1,
@@ -48,6 +49,18 @@ test("in memory a mark takes little, however long the token's jti and what it wa
     await store.use(use({ tokenId: `${i}`.padEnd(5_000), purpose: `${i}`.padEnd(5_000) }));
   expect((bytes() - before) / 2_000).toBeLessThan(2_000);
   expect(await store.use(use({ tokenId: "1999".padEnd(5_000) }))).toBe("refused");
+});
+
+test("in memory no caller can have more than half, and one who comes then has room", async () => {
+  let time = NOW;
+  const store = memoryReplayStore(() => new Date(time));
+  const full = expect.objectContaining({ code: "not_ready" });
+  for (let i = 0; i < 100_000; i++) await store.use(use({ tokenId: `${i}` }));
+  await expect(store.use(use({ tokenId: "one more" }))).rejects.toEqual(full);
+  expect(await store.use(use({ tokenId: "7" }))).toBe("refused");
+  expect(await store.use(use({ tokenId: "another's", caller: "ci:another" }))).toHaveProperty("giveBack");
+  time += 320_000;
+  expect(await store.use(use({ tokenId: "one more", expiresAt: time + 1 }))).toHaveProperty("giveBack");
 });
 
 describe.skipIf(!haveTools(["redis-server"]))("in Redis", () => {
