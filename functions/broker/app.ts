@@ -4,6 +4,7 @@
  */
 
 import { Hono, type MiddlewareHandler } from "hono";
+import type { CallLimits } from "../../shared/alibaba/call.ts";
 import {
   accountId,
   type Environment,
@@ -12,6 +13,7 @@ import {
   roleKeys,
 } from "../../shared/alibaba/role-keys.ts";
 import { loadSdk } from "../../shared/alibaba/sdk.ts";
+import type { OnUpstream } from "../../shared/alibaba/upstream.ts";
 import type { Log, RequestEvent } from "../../shared/audit/log.ts";
 import { BLOCK_VARIABLE } from "../../shared/config/block-places.ts";
 import type { BrokerConfig } from "../../shared/config/config.ts";
@@ -57,6 +59,8 @@ export interface Outside {
   readonly onKeysExpired: () => void;
   /** How long a request waits for Redis; 50 ms when left out. Tests on a busy machine wait longer. */
   readonly redisLimitMs?: number;
+  /** How long the cloud has for an answer; as in earnest when left out. */
+  readonly limits?: CallLimits;
 }
 
 export interface BrokerVariables {
@@ -101,7 +105,7 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
     config,
     blocks: blocked,
     replay: replayGuard(now, replays),
-    issuer: issuer(config, outside, { budget, findOrMake: credentials }),
+    issuer: issuer(config, outside, { budget, findOrMake: credentials, onUpstream: tellOfUpstream(log) }),
     shadow: shadow(config, second, log),
     keys,
     log,
@@ -124,6 +128,17 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
   app.notFound((c) => problem(new BrokerError("not_found", "there is nothing at this path"), c.get("requestId")));
   app.onError((error, c) => (c.req.path === TOKEN_EXCHANGE ? oauthError : problem)(error, c.get("requestId")));
   return { app, health, close: () => redis?.close() };
+}
+
+function tellOfUpstream(log: Log): OnUpstream {
+  return ({ api, host, failure }) =>
+    log({
+      event: "warning",
+      message:
+        failure === undefined
+          ? `${api} at ${host} answers again`
+          : `${api} at ${host} failed six times in a row (${failure}): it is asked once in 5 s until it answers, and credentials that still live are given out`,
+    });
 }
 
 /** Each path that exists answers 405 to methods it does not have, with an `Allow` header (RFC 9110 section 15.5.6). */

@@ -5,9 +5,10 @@
 
 import { BrokerError } from "../error.ts";
 import type { SessionPolicy } from "../policy/session-policy.ts";
-import { type Allowance, ATTEMPT_TIMEOUT_MS, type CallContext, callUpstream, MalformedAnswer } from "./call.ts";
+import { type Allowance, type CallContext, callUpstream, MalformedAnswer } from "./call.ts";
 import type { RoleKeys } from "./role-keys.ts";
 import { loadSdk } from "./sdk.ts";
+import type { Upstream } from "./upstream.ts";
 
 export interface AssumeRoleRequest {
   readonly roleArn: string;
@@ -22,6 +23,7 @@ export interface AssumeRoleRequest {
   readonly endpoint: Endpoint;
   readonly deadline: Date;
   readonly allowance: Allowance;
+  readonly upstream?: Upstream;
 }
 
 export interface Endpoint {
@@ -42,7 +44,7 @@ export interface SessionKeys {
 export async function assumeRole(request: AssumeRoleRequest, context: CallContext): Promise<SessionKeys> {
   const sdk = await loadSdk();
   const client = new sdk.Sts(new sdk.util.Config(clientConfig(request.keys, request.endpoint)));
-  const attempt = async () => {
+  const attempt = async (limitMs: number) => {
     const answer = await client.assumeRoleWithOptions(
       new sdk.AssumeRoleRequest({
         roleArn: request.roleArn,
@@ -51,7 +53,7 @@ export async function assumeRole(request: AssumeRoleRequest, context: CallContex
         durationSeconds: request.durationSeconds,
         ...(request.externalId === undefined ? {} : { externalId: request.externalId }),
       }),
-      sdk.noOptions,
+      sdk.within(limitMs),
     );
     const { credentials, requestId } = answer.body ?? {};
     const { accessKeyId, accessKeySecret, securityToken, expiration } = credentials ?? {};
@@ -66,7 +68,7 @@ export async function assumeRole(request: AssumeRoleRequest, context: CallContex
     }
     return { accessKeyId, accessKeySecret, securityToken, expiresAt, requestId: isText(requestId) ? requestId : "" };
   };
-  return callUpstream("AssumeRole", request.deadline, context, attempt, request.allowance).catch((error: unknown) => {
+  return callUpstream("AssumeRole", request.deadline, context, attempt, request).catch((error: unknown) => {
     throw ownKeysExpired(error, request.keys) ?? error;
   });
 }
@@ -96,8 +98,6 @@ export function clientConfig(
     ...(keys.securityToken === undefined ? {} : { securityToken: keys.securityToken }),
     endpoint: endpoint.host,
     protocol: endpoint.protocol,
-    connectTimeout: ATTEMPT_TIMEOUT_MS,
-    readTimeout: ATTEMPT_TIMEOUT_MS,
     userAgent: "acr-token-broker",
   };
 }

@@ -7,6 +7,7 @@
 import { clientConfig, type Endpoint, isText, type SessionKeys } from "./assume-role.ts";
 import { type CallContext, callUpstream, MalformedAnswer, RefusedAnswer } from "./call.ts";
 import { loadSdk } from "./sdk.ts";
+import type { Upstream } from "./upstream.ts";
 
 export interface RegistryLogin {
   readonly username: string;
@@ -17,7 +18,7 @@ export interface RegistryLogin {
 
 /** @throws BrokerError upstream_rejected, upstream_unavailable, upstream_timeout */
 export async function authorizationToken(
-  request: { instanceId: string; keys: SessionKeys; endpoint: Endpoint; deadline: Date },
+  request: { instanceId: string; keys: SessionKeys; endpoint: Endpoint; deadline: Date; upstream?: Upstream },
   context: CallContext,
 ): Promise<RegistryLogin> {
   const sdk = await loadSdk();
@@ -33,11 +34,11 @@ export async function authorizationToken(
     reqBodyType: "formData",
     bodyType: "json",
   });
-  return callUpstream("GetAuthorizationToken", request.deadline, context, async () => {
+  const attempt = async (limitMs: number) => {
     const answer = await client.callApi(
       params,
       new sdk.util.OpenApiRequest({ query: { InstanceId: request.instanceId } }),
-      sdk.noOptions,
+      sdk.within(limitMs),
     );
     const { IsSuccess, Code, RequestId, AuthorizationToken, TempUsername, ExpireTime } = (answer["body"] ??
       {}) as Record<string, unknown>;
@@ -51,5 +52,6 @@ export async function authorizationToken(
       expiresAt,
       requestId: isText(RequestId) ? RequestId : "",
     };
-  });
+  };
+  return callUpstream("GetAuthorizationToken", request.deadline, context, attempt, request);
 }

@@ -4,6 +4,7 @@
  */
 
 import { BrokerError, type UpstreamFailure } from "../error.ts";
+import type { Ended, Upstream } from "./upstream.ts";
 
 export type Api = UpstreamFailure["api"];
 
@@ -13,6 +14,15 @@ export interface CallContext {
   readonly sleep: (ms: number) => Promise<void>;
   /** From 0 to below 1. */
   readonly random: () => number;
+  /** As in earnest when left out; tests do not wait so long. */
+  readonly limits?: CallLimits;
+}
+
+export interface CallLimits {
+  /** For one attempt. */
+  readonly attemptMs: number;
+  /** For all that a credential takes; see shared/issuing/issue.ts. */
+  readonly deadlineMs: number;
 }
 
 /** Where the service takes only so many calls: what each attempt needs, and what it tells. */
@@ -24,44 +34,63 @@ export interface Allowance {
 }
 
 /** For one attempt. The vendor's HTTP client counts its connect time-out on while it waits, so one number serves both. */
-export const ATTEMPT_TIMEOUT_MS = 3_000;
+const ATTEMPT_TIMEOUT_MS = 3_000;
+/** For its HTTP client to see the time-out itself, and to close the connection. */
+const GRACE_MS = 200;
 const MOST_ATTEMPTS = 3;
 const FIRST_BACKOFF_MS = 100;
 
 /**
- * Runs `attempt` until it succeeds, is refused, or `deadline` comes. Both APIs only make something new that expires by
- * itself, so asking again after a lost answer is safe.
+ * Runs `attempt` until it succeeds, is refused, or `deadline` comes; it is told how many milliseconds it has. Both APIs only make
+ * something new that expires by itself, so asking again after a lost answer is safe.
  * @throws BrokerError upstream_rejected, upstream_unavailable, upstream_timeout, not_ready, rate_limited
  */
 export async function callUpstream<T>(
   api: Api,
   deadline: Date,
   context: CallContext,
-  attempt: () => Promise<T>,
-  allowance?: Allowance,
+  attempt: (limitMs: number) => Promise<T>,
+  { allowance, upstream }: { readonly allowance?: Allowance; readonly upstream?: Upstream | undefined } = {},
 ): Promise<T> {
+  const mostMs = context.limits?.attemptMs ?? ATTEMPT_TIMEOUT_MS;
   let failure: Failure | undefined;
   for (let count = 1; ; count++) {
+    let remaining: number;
+    let ended: ((how: Ended) => void) | undefined;
     try {
+      const refused = upstream?.refusal();
+      if (refused !== undefined) throw refused;
       await allowance?.turn(deadline);
+      remaining = deadline.getTime() - context.now().getTime();
+      if (remaining <= 0) throw timedOut(api);
+      ended = upstream?.begin(count > 1);
     } catch (error) {
       // What is in the way of a further attempt is not why there had to be one.
       throw failure === undefined ? error : asBrokerError(api, failure);
     }
-    const remaining = deadline.getTime() - context.now().getTime();
-    if (remaining <= 0) throw timedOut(api);
+    const limitMs = Math.min(remaining, mostMs);
     try {
-      return await within(Math.min(remaining, ATTEMPT_TIMEOUT_MS + 200), attempt());
+      const answer = await within(Math.min(remaining, mostMs + GRACE_MS), attempt(limitMs));
+      ended?.({ how: "answered" });
+      return answer;
     } catch (error) {
       failure = classify(error);
+      ended?.(endOf(failure, limitMs === mostMs));
       if (failure.throttled) allowance?.throttled();
     }
     // Full jitter: the callers of one outage do not come back together.
     const pause = context.random() * FIRST_BACKOFF_MS * 2 ** count;
     const left = deadline.getTime() - context.now().getTime();
-    if (!failure.retryable || count === MOST_ATTEMPTS || pause >= left) throw asBrokerError(api, failure);
+    const isLast = !failure.retryable || count === MOST_ATTEMPTS || pause >= left;
+    if (isLast || upstream?.mayRetry() === false) throw asBrokerError(api, failure);
     await context.sleep(pause);
   }
+}
+
+/** One that refuses, or is asked too often, is there. */
+function endOf({ kind, code, throttled }: Failure, hadItsTime: boolean): Ended {
+  if (kind === "rejected" || throttled) return { how: "answered" };
+  return kind === "timeout" && !hadItsTime ? { how: "unclear" } : { how: "failed", code };
 }
 
 class AttemptTimeout extends Error {}
@@ -180,6 +209,10 @@ const ADVICE: ReadonlyMap<string, string> = new Map([
   ],
   ["SignatureDoesNotMatch", "the broker's own keys are wrong; check ALIBABA_CLOUD_* in the environment"],
   ["INSTANCE_NOT_EXIST", "the registry's instance_id or region is wrong"],
+  [
+    "AnswerTooLarge",
+    "no answer of its API is that large; see what answers at alibaba.sts_endpoint and alibaba.cr_endpoint",
+  ],
   [
     "MalformedAnswer",
     "its answer was not what its documentation says; check alibaba.sts_endpoint and alibaba.cr_endpoint",

@@ -5,14 +5,18 @@
 
 type StsModule = typeof import("@alicloud/sts20150401");
 type CoreModule = typeof import("@alicloud/openapi-core");
+type BaseModule = typeof import("@darabonba/typescript");
+
+/** Of an answer. Some 3 KiB are usual, most of it the session's token or the password. */
+const LARGEST_BYTES = 64 * 1024;
 
 interface Sdk {
   readonly Sts: StsModule["default"];
   readonly AssumeRoleRequest: StsModule["AssumeRoleRequest"];
   readonly OpenApi: CoreModule["default"];
   readonly util: CoreModule["$OpenApiUtil"];
-  /** No options of the vendor's own: no retries of its making, no proxy. */
-  readonly noOptions: Parameters<InstanceType<CoreModule["default"]>["callApi"]>[2];
+  /** Options of one call: its time, and nothing else of the vendor's own, no retries of its making, no proxy. */
+  within(limitMs: number): Parameters<InstanceType<CoreModule["default"]>["callApi"]>[2];
 }
 
 let loaded: Promise<Sdk> | undefined;
@@ -22,15 +26,31 @@ export function loadSdk(): Promise<Sdk> {
     const vendor = await import("./vendor.ts");
     const sts = commonJs<StsModule>(vendor.sts);
     const core = commonJs<CoreModule>(vendor.core);
+    // The vendor reads any answer, of whatever status, by way of this function, and as much as comes.
+    commonJs<BaseModule>(vendor.base).Stream.readAsBytes = readBounded;
     return {
       Sts: sts.default,
       AssumeRoleRequest: sts.AssumeRoleRequest,
       OpenApi: core.default,
       util: core.$OpenApiUtil,
-      noOptions: {} as Sdk["noOptions"],
+      within: (limitMs) => ({ readTimeout: limitMs, connectTimeout: limitMs }) as ReturnType<Sdk["within"]>,
     };
   })();
   return loaded;
+}
+
+/** @throws Error with `code` and `statusCode`, as the vendor's own errors have them; leaving the loop closes the connection */
+async function readBounded(answer: AsyncIterable<Buffer> & { readonly statusCode?: number }): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of answer) {
+    bytes += chunk.byteLength;
+    if (bytes > LARGEST_BYTES) {
+      throw Object.assign(new Error("too large"), { code: "AnswerTooLarge", statusCode: answer.statusCode });
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
 }
 
 /** `module.exports` of a CommonJS module, however it was imported. */

@@ -2,5 +2,6 @@
 
 import * as core from "@alicloud/openapi-core";
 import * as sts from "@alicloud/sts20150401";
+import * as base from "@darabonba/typescript";
 
-export { core, sts };
+export { base, core, sts };

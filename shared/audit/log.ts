@@ -52,7 +52,7 @@ export interface DecisionEvent {
   readonly role_arn?: string;
   readonly session_name?: string;
   /** Where the credential came from, see `CacheOutcome`; `renewal`: not what the request was answered with, but what came of renewing that beside it. */
-  readonly cache?: "hit" | "shared_hit" | "joined" | "shared_joined" | "miss" | "renewal";
+  readonly cache?: "hit" | "shared_hit" | "joined" | "shared_joined" | "miss" | "outage_hit" | "renewal";
   /** Where STS was to be asked: how long that waited for a turn, retries and all (shared/issuing/budget). */
   readonly budget_wait_ms?: number;
   readonly token_fingerprint?: string;

@@ -5,6 +5,7 @@
 
 import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
+import { BrokerError } from "../error.ts";
 import type { Renewals } from "./renewal.ts";
 
 export interface Credential {
@@ -19,9 +20,10 @@ export interface Credential {
 
 /**
  * `hit`: from this instance's memory. `shared_hit`: from what all instances share. `joined`: found or made for an equal request
- * under way in this instance. `shared_joined`: made by another instance meanwhile. `miss`: made for this one.
+ * under way in this instance. `shared_joined`: made by another instance meanwhile. `miss`: made for this one. `outage_hit`: from this
+ * instance's memory, and older than it would be, since the cloud does not answer.
  */
-export type CacheOutcome = "hit" | "shared_hit" | "joined" | "shared_joined" | "miss";
+export type CacheOutcome = "hit" | "shared_hit" | "joined" | "shared_joined" | "miss" | "outage_hit";
 
 /** Seconds, both. */
 export interface WantedLife {
@@ -45,14 +47,15 @@ export interface Renew {
 
 export interface CredentialCache {
   /**
-   * A credential for `key` that lives for at least `minTtlSeconds` more, or one that is made; a failure is not kept.
+   * A credential for `key` that lives for at least `minTtlSeconds` more, or one that is made; a failure is not kept. Where the
+   * cloud does not answer, and `orWhatLives`: the one in memory as long as it lives.
    * `prepare` is called only where memory has none: requests share one that is being made where `means` are equal too, so
    * that nobody gets the failure of keys that are not his. `renew` is called beside an answer from memory that is ageing, to make
    * one in its place, and has recorded what came of it itself.
    */
   get(
     key: string,
-    minTtlSeconds: number,
+    wanted: { readonly minTtlSeconds: number; readonly orWhatLives?: boolean },
     prepare: () => { readonly means: string; readonly longestSeconds: number; make(): Promise<Credential> },
     renew?: Renew,
   ): Promise<{ credential: Credential; outcome: CacheOutcome }>;
@@ -76,7 +79,8 @@ export function credentialCache(
     kept.set(key, (await findOrMake(key, wanted, make)).credential);
   }
 
-  const get: CredentialCache["get"] = async (key, minTtlSeconds, prepare, renew) => {
+  const find: CredentialCache["get"] = async (key, wanted, prepare, renew) => {
+    const { minTtlSeconds } = wanted;
     const known = kept.get(key);
     if (known !== undefined) {
       if (serves(known, minTtlSeconds, now())) {
@@ -93,7 +97,7 @@ export function credentialCache(
       const { credential, outcome } = await joined;
       // None can be newer than one just made; one that was found may be too old for this request.
       if (outcome === "miss" || serves(credential, minTtlSeconds, now())) return { credential, outcome: "joined" };
-      return get(key, minTtlSeconds, prepare, renew);
+      return find(key, wanted, prepare, renew);
     }
     const making = findOrMake(key, { minTtlSeconds, longestSeconds }, make);
     underWay.set(flight, making);
@@ -105,7 +109,24 @@ export function credentialCache(
       underWay.delete(flight);
     }
   };
-  return { get };
+
+  return {
+    async get(key, wanted, prepare, renew) {
+      try {
+        return await find(key, wanted, prepare, renew);
+      } catch (error) {
+        // As it is now: it may have ended while the cloud was asked.
+        const known = wanted.orWhatLives && isOutage(error) ? kept.get(key) : undefined;
+        if (known === undefined || !serves(known, 0, now())) throw error;
+        return { credential: known, outcome: "outage_hit" };
+      }
+    },
+  };
+}
+
+/** A refusal is none: what the cloud takes back must end. */
+function isOutage(error: unknown): boolean {
+  return error instanceof BrokerError && ["upstream_unavailable", "upstream_timeout"].includes(error.code);
 }
 
 const makeOnly: FindOrMake = async (_key, _wanted, make) => ({ credential: await make(), outcome: "miss" });

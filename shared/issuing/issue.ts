@@ -7,6 +7,8 @@ import { assumeRole, type Endpoint } from "../alibaba/assume-role.ts";
 import { authorizationToken } from "../alibaba/authorization-token.ts";
 import type { Allowance, CallContext } from "../alibaba/call.ts";
 import type { RoleKeys } from "../alibaba/role-keys.ts";
+import type { OnUpstream } from "../alibaba/upstream.ts";
+import { upstreams } from "../alibaba/upstream.ts";
 import type { AlibabaEndpoints, BrokerConfig, Registry } from "../config/config.ts";
 import { BrokerError } from "../error.ts";
 import type { AllowedDecision } from "../policy/terms.ts";
@@ -64,6 +66,7 @@ export interface IssuerParts {
   readonly budget: Budget;
   /** Where instances share credentials. */
   readonly findOrMake?: FindOrMake | undefined;
+  readonly onUpstream?: OnUpstream;
   /** Another in its place, as in the simulation (bench/simulate.ts). */
   readonly cloud?: Cloud;
 }
@@ -71,11 +74,13 @@ export interface IssuerParts {
 export function issuer(
   config: BrokerConfig,
   context: CallContext,
-  { budget, findOrMake, cloud = { assumeRole, authorizationToken } }: IssuerParts,
+  { budget, findOrMake, onUpstream, cloud = { assumeRole, authorizationToken } }: IssuerParts,
 ): Issuer {
   const cache = credentialCache(context.now, findOrMake, renewals(context.now, context.random));
   const orderOf = orders(config);
+  const upstream = upstreams(context.now, onUpstream);
   const { assumeRole: take, authorizationToken: logIn } = cloud;
+  const deadlineMs = context.limits?.deadlineMs ?? UPSTREAM_DEADLINE_MS;
 
   return {
     async issue({ decision, caller, ttlSeconds, minTtlSeconds, keys, waited, renewed }) {
@@ -83,9 +88,14 @@ export function issuer(
       const order = orderOf(decision, caller, { ttlSeconds, minTtlSeconds });
       const { registry, lifetimeSeconds, policy, sessionName } = order;
       const longestSeconds = lifetimeSeconds + CLOCK_TOLERANCE_SECONDS;
-      const newDeadline = () => new Date(context.now().getTime() + UPSTREAM_DEADLINE_MS);
+      const newDeadline = () => new Date(context.now().getTime() + deadlineMs);
 
       async function make(roleKeys: RoleKeys, deadline: Date, allowance: Allowance): Promise<Credential> {
+        const [sts, cr] = [stsEndpoint(config.alibaba, registry), crEndpoint(config.alibaba, registry)];
+        const registryUpstream = upstream("GetAuthorizationToken", cr.host);
+        // Session keys that nothing can be done with are not asked for.
+        const refused = registryUpstream.refusal();
+        if (refused !== undefined) throw refused;
         const session = await take(
           {
             roleArn: rights.roleArn,
@@ -94,14 +104,15 @@ export function issuer(
             policy,
             durationSeconds: lifetimeSeconds,
             keys: roleKeys,
-            endpoint: stsEndpoint(config.alibaba, registry),
+            endpoint: sts,
             deadline,
             allowance,
+            upstream: upstream("AssumeRole", sts.host),
           },
           context,
         );
         const login = await logIn(
-          { instanceId: registry.instanceId, keys: session, endpoint: crEndpoint(config.alibaba, registry), deadline },
+          { instanceId: registry.instanceId, keys: session, endpoint: cr, deadline, upstream: registryUpstream },
           context,
         );
         const expiresAt = new Date(Math.min(login.expiresAt.getTime(), session.expiresAt.getTime()));
@@ -147,7 +158,8 @@ export function issuer(
           }
         },
       };
-      return { ...(await cache.get(order.key, minTtlSeconds ?? lifetimeSeconds / 2, prepare, renew)), sessionName };
+      const wanted = { minTtlSeconds: minTtlSeconds ?? lifetimeSeconds / 2, orWhatLives: minTtlSeconds === undefined };
+      return { ...(await cache.get(order.key, wanted, prepare, renew)), sessionName };
     },
   };
 }

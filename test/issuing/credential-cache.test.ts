@@ -1,6 +1,7 @@
 /** An instance's own memory, in front of what instances share. */
 
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { BrokerError } from "../../shared/error.ts";
 import {
   type Credential,
   credentialCache,
@@ -35,7 +36,7 @@ function cache() {
     asked,
     get: async (minTtlSeconds: number, longestSeconds = 3_600) => {
       const make = async () => credential("made", 3_600);
-      const { credential: got, outcome } = await get("key", minTtlSeconds, () => ({
+      const { credential: got, outcome } = await get("key", { minTtlSeconds }, () => ({
         means: "m",
         longestSeconds,
         make,
@@ -71,4 +72,65 @@ test("who joins a request and needs more life than that found asks again, once f
 test("who joins a request for which one was made is given that, however long it lives", async () => {
   const { get } = cache();
   expect(await Promise.all([get(1_500), get(100_000)])).toEqual(["made miss", "made joined"]);
+});
+
+describe("while the cloud does not answer", () => {
+  const OUTAGE = new BrokerError("upstream_unavailable", "down");
+
+  /** One made to live for 3600 s, of which `passed` seconds are over when the next request's making fails. */
+  async function afterOne(passed: number, failure: unknown, wanted: { minTtlSeconds: number; orWhatLives?: boolean }) {
+    let time = NOW.getTime();
+    const { get } = credentialCache(() => new Date(time));
+    const ask = (key: string, make: () => Promise<Credential>) =>
+      get(key, wanted, () => ({ means: "m", longestSeconds: 3_600, make }));
+    await ask("key", async () => credential("made", 3_600));
+    time += passed * 1000;
+    const fail = () => Promise.reject(failure);
+    const outcomes = await Promise.allSettled([ask("key", fail), ask("key", fail), ask("other", fail)]);
+    return outcomes.map((one) => (one.status === "rejected" ? one.reason : one.value.outcome));
+  }
+
+  test("what lives is given out, to those who waited together too, and to nobody else", async () => {
+    expect(await afterOne(3_599, OUTAGE, { minTtlSeconds: 1_800, orWhatLives: true })).toEqual([
+      "outage_hit",
+      "outage_hit",
+      OUTAGE,
+    ]);
+  });
+
+  test("nothing is given out at its end or after", async () => {
+    expect(await afterOne(3_600, OUTAGE, { minTtlSeconds: 1_800, orWhatLives: true })).toEqual(Array(3).fill(OUTAGE));
+  });
+
+  test("who says how long it must live is given nothing shorter", async () => {
+    expect(await afterOne(1_801, OUTAGE, { minTtlSeconds: 1_800, orWhatLives: false })).toEqual(Array(3).fill(OUTAGE));
+  });
+
+  test.each(["upstream_rejected", "not_ready", "rate_limited", "invalid_request"] as const)(
+    "%s is no outage",
+    async (code) => {
+      const refusal = new BrokerError(code, "no");
+      const wanted = { minTtlSeconds: 1_800, orWhatLives: true };
+      expect(await afterOne(1_801, refusal, wanted)).toEqual(Array(3).fill(refusal));
+    },
+  );
+
+  test("a defect is none either", async () => {
+    const defect = new TypeError("x");
+    expect(await afterOne(1_801, defect, { minTtlSeconds: 1_800, orWhatLives: true })).toEqual(Array(3).fill(defect));
+  });
+
+  test("one that ends while the cloud is asked is not given out", async () => {
+    let time = NOW.getTime();
+    const { get } = credentialCache(() => new Date(time));
+    const ask = (make: () => Promise<Credential>) =>
+      get("key", { minTtlSeconds: 1_800, orWhatLives: true }, () => ({ means: "m", longestSeconds: 3_600, make }));
+    await ask(async () => credential("made", 3_600));
+    time += 3_595_000;
+    const late = ask(async () => {
+      time += 5_000;
+      throw OUTAGE;
+    });
+    await expect(late).rejects.toBe(OUTAGE);
+  });
 });

@@ -191,7 +191,7 @@ describe("a call's further attempts", () => {
       return "done";
     };
     const allowance = it.budget.of("web", () => {});
-    const outcome = callUpstream("AssumeRole", new Date(START + 8_000), context, attempt, allowance).catch(
+    const outcome = callUpstream("AssumeRole", new Date(START + 8_000), context, attempt, { allowance }).catch(
       (error: BrokerError) => error.code,
     );
     it.ask("others", others);
