@@ -196,7 +196,7 @@ function standInForSts(time: VirtualTime, random: () => number) {
       const expiresAt = new Date(time.now().getTime() + seconds * 1000);
       return { accessKeyId: "a", accessKeySecret: "b", securityToken: "c", expiresAt, requestId: `${calls.length}` };
     };
-    return callUpstream("AssumeRole", deadline, context, attempt, allowance);
+    return callUpstream("AssumeRole", deadline, context, attempt, allowance === undefined ? {} : { allowance });
   }
 
   function authorizationToken(deadline: Date, { expiresAt, requestId }: SessionKeys): Promise<RegistryLogin> {
