@@ -1,6 +1,5 @@
 /**
-/**
- * `npm run build`: dist/ is what `s deploy` uploads: one file that starts with `node server.cjs`, and the policy, as it
+ * `npm run build`: dist/ is what `s deploy` uploads: what starts with `node server.cjs`, and the policy, as it
  * was written and compiled.
  * build/ is what stays here, and what the npm package has: the command line (CommonJS, since it starts some 10 ms earlier than
  * the same as ESM), and the SDK with its types.

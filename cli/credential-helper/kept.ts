@@ -1,7 +1,7 @@
 /**
  * Credentials on disk, `credentials/` in the user's cache, each under the digest of all that it was asked with. Handed out until
- * two thirds of its life are over, as the broker does, and never by a clock that was set back; whatever is not as it should be
- * is not there.
+ * two thirds of its life are over, as the broker does, and not by a clock that was set back to before it was kept (one that was
+ * set back less far may hand out an ended one, which the registry refuses); whatever is not as it should be is not there.
  */
 
 import { readdirSync, rmSync } from "node:fs";
