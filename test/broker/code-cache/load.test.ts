@@ -4,10 +4,11 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, wri
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { cacheFile } from "../../functions/broker/code-cache/load.ts";
-import { DIST, FUNCTION_ROLE, jobClaims, sandboxPolicy, startBrokerProcess } from "../sandbox/broker-process.ts";
-import { type Cloud, startCloud } from "../sandbox/cloud.ts";
-import { type Issuer, startIssuer } from "../sandbox/issuer.ts";
+import { cacheFile } from "../../../functions/broker/code-cache/load.ts";
+import { RARELY_NEEDED } from "../../../functions/broker/code-cache/when-needed.ts";
+import { DIST, FUNCTION_ROLE, jobClaims, sandboxPolicy, startBrokerProcess } from "../../sandbox/broker-process.ts";
+import { type Cloud, startCloud } from "../../sandbox/cloud.ts";
+import { type Issuer, startIssuer } from "../../sandbox/issuer.ts";
 
 let cloud: Cloud;
 let issuer: Issuer;
@@ -24,12 +25,12 @@ beforeEach(() => {
 afterEach(() => rmSync(code, { recursive: true }));
 
 /** Starts `code`, has a credential issued, and tells whether the broker's own code came from the cache. */
-async function startedFromCache(node?: string): Promise<unknown> {
+async function startedFromCache(environment: Record<string, string> = {}, onOutput?: (output: string) => void) {
   const broker = await startBrokerProcess({
     policy: sandboxPolicy({ cloudUrl: cloud.url, issuerUrl: issuer.url, registryHost: cloud.host }),
     keys: cloud.functionRoleKeys(FUNCTION_ROLE),
     code,
-    ...(node === undefined ? {} : { node }),
+    environment,
   });
   const answer = await fetch(`${broker.url}/v1/token`, {
     method: "POST",
@@ -42,6 +43,7 @@ async function startedFromCache(node?: string): Promise<unknown> {
     .split("\n")
     .find((line) => line.includes('"started"')) as string;
   expect(await broker.stop()).toBe(0);
+  onOutput?.(broker.output());
   return (JSON.parse(started) as { code_cache: unknown }).code_cache;
 }
 
@@ -85,4 +87,36 @@ test("one file's cache is not taken for another's", async () => {
   renameSync(alibaba, broker);
   renameSync(`${broker}.other`, alibaba);
   expect(await startedFromCache()).toBe(false);
+});
+
+test("what the vendor's SDK loads when it is needed is not needed for a credential, nor where the cloud refuses, fails or is slow", async () => {
+  let changed = 0;
+  change("alibaba.cjs", (bytes) =>
+    Buffer.from(
+      bytes.toString("latin1").replaceAll(".it??=", () => {
+        changed++;
+        return ".it??=neededAfterAll()??";
+      }),
+      "latin1",
+    ),
+  );
+  expect(changed).toBe(RARELY_NEEDED.length);
+  cloud.failNext("AssumeRole", { status: 500, code: "InternalError" });
+  cloud.failNext("GetAuthorizationToken", { status: 429, code: "Throttling.User" });
+  await startedFromCache();
+  cloud.failNext("AssumeRole", "reset");
+  await startedFromCache();
+});
+
+test("a start, a credential and its issuer's keys need neither undici nor web streams nor HTTP/2", async () => {
+  writeFileSync(
+    join(code, "loaded.cjs"),
+    'process.on("exit", () => process.stderr.write(`loaded: ${process.moduleLoadList.join()}\\n`));',
+  );
+  let output = "";
+  await startedFromCache({ NODE_OPTIONS: `--require ${join(code, "loaded.cjs")}` }, (all) => {
+    output = all;
+  });
+  expect(output).toContain("NativeModule http,");
+  expect(output).not.toMatch(/NativeModule (?:internal\/deps\/undici|internal\/webstreams\/readablestream|http2)/);
 });
