@@ -31,8 +31,8 @@ const TABLES: { readonly [N in Name]: (result: Results[N]) => Rows } = {
     ["`docker-credential-acr-broker get`, kept login", text(hit, 1), ratioToNode.toFixed(2)],
   ],
   size: (result) => [
-    ["of", "file", "bytes"],
-    ...result.map(({ of, file, bytes }) => [of, `\`${file}\``, count(bytes)]),
+    ["of", "file", "bytes", "deflated"],
+    ...result.map(({ of, file, bytes, uploaded }) => [of, `\`${file}\``, count(bytes), count(uploaded)]),
   ],
   upstream: (result) => [
     ["of", "requests", "calls of the cloud"],

@@ -91,7 +91,7 @@ const TARGETS: readonly Target[] = [
     digits: 2,
     unit: "MB",
     measured: ({ size }) =>
-      size.result.filter(({ of }) => of === OURS).reduce((sum, { bytes }) => sum + bytes, 0) / 1e6,
+      size.result.filter(({ of }) => of === OURS).reduce((sum, { uploaded }) => sum + uploaded, 0) / 1e6,
   },
   {
     what: "Resident memory after 100,000 requests of which no two are alike",
@@ -195,7 +195,7 @@ all of them are kept. Node lets its heap grow the further the more memory the ma
 
 const DECISION = `Half of the grants name one repository by its id, half a branch of one beside it; each decision is another caller's.`;
 
-const SIZE = `What \`s deploy\` uploads, before it is zipped.`;
+const SIZE = `What \`s deploy\` uploads, and each file as its ZIP has it.`;
 
 const EXPLAIN = `As a process, from its start to its end, the first time and again with what the first left in the cache; \`inside\` is the explanation alone.`;
 

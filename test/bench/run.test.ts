@@ -27,7 +27,7 @@ test("several builds stand in one table, and nothing is written of them", () => 
     }
     const { status, stdout } = bench("size", ...builds.flatMap((build) => ["--dist", build]));
     expect(status).toBe(0);
-    expect(stdout).toMatch(/old +\| `server\.cjs` +\| 1,000 +\|\n.*new +\| `server\.cjs` +\| 1,001 +\|/);
+    expect(stdout).toMatch(/old +\| `server\.cjs` +\| 1,000 +\| \d+ +\|\n.*new +\| `server\.cjs` +\| 1,001 +\|/);
     expect(written()).toBe(before);
   } finally {
     rmSync(folder, { recursive: true });
