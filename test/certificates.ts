@@ -18,8 +18,9 @@ export interface TestCa extends Certificate {
   intermediate(): TestCa;
 }
 
-/** A CA that nobody knows. */
-export function makeCa(): TestCa {
+/** A CA that nobody knows, or one that was made before. */
+export function makeCa(known?: Certificate): TestCa {
+  if (known !== undefined) return asCa({ cert: known.cert, key: known.key });
   return inFolder((folder) => {
     openssl(folder, "req -x509 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=ca", NEW_KEY, CA_EXTENSIONS);
     return asCa(made(folder));

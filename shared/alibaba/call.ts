@@ -69,12 +69,14 @@ export async function callUpstream<T>(
       throw failure === undefined ? error : asBrokerError(api, failure);
     }
     const limitMs = Math.min(remaining, mostMs);
+    const begunAt = context.now().getTime();
     try {
       const answer = await within(Math.min(remaining, mostMs + GRACE_MS), attempt(limitMs));
       ended?.({ how: "answered" });
       return answer;
     } catch (error) {
-      failure = classify(error);
+      // Whatever its HTTP client makes of having cut it off.
+      failure = context.now().getTime() - begunAt >= limitMs ? TIMEOUT : classify(error);
       ended?.(endOf(failure, limitMs === mostMs));
       if (failure.throttled) allowance?.throttled();
     }
@@ -128,12 +130,13 @@ interface Failure {
   readonly throttled?: true;
 }
 
+const TIMEOUT: Failure = { kind: "timeout", code: "Timeout", retryable: true };
+
 function classify(error: unknown): Failure {
-  if (error instanceof AttemptTimeout) return { kind: "timeout", code: "Timeout", retryable: true };
+  if (error instanceof AttemptTimeout) return TIMEOUT;
   if (error instanceof MalformedAnswer) return { kind: "rejected", code: "MalformedAnswer", retryable: false };
   const { name, code, statusCode, requestId, data } = (error ?? {}) as Record<string, unknown>;
-  if (typeof name === "string" && name.includes("RequestTimeout"))
-    return { kind: "timeout", code: "Timeout", retryable: true };
+  if (typeof name === "string" && name.includes("RequestTimeout")) return TIMEOUT;
   const id = requestId ?? (data as { RequestId?: unknown } | undefined)?.RequestId;
   const facts = {
     code:
@@ -146,7 +149,7 @@ function classify(error: unknown): Failure {
   if (error instanceof RefusedAnswer || (typeof statusCode === "number" && statusCode < 500)) {
     return { kind: "rejected", ...facts, retryable: false };
   }
-  // No status: no connection, a reset, a body that was no JSON. With one: the service's own fault.
+  // No status: no connection, a reset, a body that was no JSON or too large. With one: the service's own fault.
   return { kind: "unavailable", ...facts, retryable: true };
 }
 
@@ -209,10 +212,6 @@ const ADVICE: ReadonlyMap<string, string> = new Map([
   ],
   ["SignatureDoesNotMatch", "the broker's own keys are wrong; check ALIBABA_CLOUD_* in the environment"],
   ["INSTANCE_NOT_EXIST", "the registry's instance_id or region is wrong"],
-  [
-    "AnswerTooLarge",
-    "no answer of its API is that large; see what answers at alibaba.sts_endpoint and alibaba.cr_endpoint",
-  ],
   [
     "MalformedAnswer",
     "its answer was not what its documentation says; check alibaba.sts_endpoint and alibaba.cr_endpoint",

@@ -3,12 +3,16 @@
  * Both packages are CommonJS with `exports.default`, which Node, esbuild and Vitest each wrap differently.
  */
 
+import type { Readable } from "node:stream";
+
 type StsModule = typeof import("@alicloud/sts20150401");
 type CoreModule = typeof import("@alicloud/openapi-core");
 type BaseModule = typeof import("@darabonba/typescript");
 
 /** Of an answer. Some 3 KiB are usual, most of it the session's token or the password. */
 const LARGEST_BYTES = 64 * 1024;
+/** From its first byte: as long as one attempt may take (call.ts). */
+const LONGEST_READ_MS = 3_000;
 
 interface Sdk {
   readonly Sts: StsModule["default"];
@@ -39,16 +43,20 @@ export function loadSdk(): Promise<Sdk> {
   return loaded;
 }
 
-/** @throws Error with `code` and `statusCode`, as the vendor's own errors have them; leaving the loop closes the connection */
-async function readBounded(answer: AsyncIterable<Buffer> & { readonly statusCode?: number }): Promise<Buffer> {
+/** @throws Error with `code`, as Node's own; leaving the loop closes the connection */
+async function readBounded(answer: Readable): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of answer) {
-    bytes += chunk.byteLength;
-    if (bytes > LARGEST_BYTES) {
-      throw Object.assign(new Error("too large"), { code: "AnswerTooLarge", statusCode: answer.statusCode });
+  // The vendor's own time limit is lost on a connection that is used again: the timer of the call before takes it away.
+  const limit = setTimeout(() => answer.destroy(), LONGEST_READ_MS);
+  try {
+    for await (const chunk of answer) {
+      bytes += chunk.byteLength;
+      if (bytes > LARGEST_BYTES) throw Object.assign(new Error("too large"), { code: "AnswerTooLarge" });
+      chunks.push(chunk);
     }
-    chunks.push(chunk);
+  } finally {
+    clearTimeout(limit);
   }
   return Buffer.concat(chunks);
 }

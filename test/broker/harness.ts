@@ -111,6 +111,8 @@ export interface HarnessOptions {
   readonly written?: () => Promise<void>;
   /** How long a request waits for Redis; as long as in earnest when left out. */
   readonly redisLimitMs?: number;
+  /** How long the cloud has for an answer; as in earnest when left out. */
+  readonly limits?: Outside["limits"];
 }
 
 async function publishedKeys({ url }: Issuer): Promise<string> {
@@ -171,6 +173,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     onKeysExpired: () => keysExpired.count++,
     ...(options.written === undefined ? {} : { written: options.written }),
     ...(options.redisLimitMs === undefined ? {} : { redisLimitMs: options.redisLimitMs }),
+    ...(options.limits === undefined ? {} : { limits: options.limits }),
   };
   const made = broker(config, "0.0.0-test", outside, shadow);
   const server = createServer({ maxHeaderSize: 32 * 1024 }, listener(made.app.fetch, outside.newRequestId));
