@@ -84,6 +84,7 @@ grants:
   web-once:${grant("once")}
 alibaba: { sts_endpoint: "${cloudUrl}", cr_endpoint: "${cloudUrl}" }
 budget: { assume_role_per_second: 10000, instances: 1 }
+limits: { caller_per_minute: 1000000, failures_per_minute: 1000000 }
 `;
 }
 

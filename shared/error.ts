@@ -33,6 +33,8 @@ export type ErrorCode = keyof typeof ERROR_STATUS;
 export interface ErrorFacts {
   /** Where waiting helps: for how long. */
   readonly retryAfterSeconds?: number;
+  /** Which quota is used up, and how many it has in a minute. */
+  readonly quota?: { readonly name: string; readonly perMinute: number };
   /** A cloud API's refusal: its own code and request id, never its words. */
   readonly upstream?: UpstreamFailure;
   /** The broker's own keys, which have expired: where they came from. */

@@ -27,6 +27,7 @@ import { blocks } from "./blocks.ts";
 import { clientAddress, type SocketAddress } from "./client-address.ts";
 import { decideAndIssue } from "./decide-and-issue.ts";
 import { instancesShare } from "./instances-share.ts";
+import { limits } from "./limits.ts";
 import { oauthError } from "./oauth-error.ts";
 import { problem } from "./problem.ts";
 import { discoveryRoute } from "./routes/discovery.ts";
@@ -79,7 +80,8 @@ export interface Broker {
 /** `second`: a policy that is only asked beside; see shadow.ts. */
 export function broker(config: BrokerConfig, version: string, outside: Outside, second?: BrokerConfig): Broker {
   const { now, log, environment } = outside;
-  const callers = identity(config, outside.fetch, outside.fetchWith, now);
+  const limit = limits(config, now);
+  const callers = limit.identity(identity(config, outside.fetch, outside.fetchWith, now));
   const health: Health = { draining: false, keysExpired: false, inFlight: 0, onIdle: [] };
   const { replays, credentials, redis } = instancesShare(config, outside);
   // Now, and not when it is first needed: a request waits for it no longer than for an answer.
@@ -104,6 +106,7 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
   const issue = decideAndIssue({
     config,
     blocks: blocked,
+    limitGrant: limit.grant,
     replay: replayGuard(now, replays),
     issuer: issuer(config, outside, { budget, findOrMake: credentials, onUpstream: tellOfUpstream(log) }),
     shadow: shadow(config, second, log),

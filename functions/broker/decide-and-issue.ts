@@ -14,6 +14,7 @@ import type { ReplayGuard } from "../../shared/identity/replay.ts";
 import type { Issued, Issuer } from "../../shared/issuing/issue.ts";
 import { blockedDetail, decideUnblocked } from "../../shared/policy/blocks.ts";
 import { explainDenial } from "../../shared/policy/explanation.ts";
+import type { Grant } from "../../shared/policy/grant.ts";
 import type { AllowedDecision } from "../../shared/policy/terms.ts";
 import type { BrokerVariables } from "./app.ts";
 import type { Blocks } from "./blocks.ts";
@@ -25,6 +26,8 @@ import type { Granted } from "./token-response.ts";
 export interface IssuingParts {
   readonly config: BrokerConfig;
   readonly blocks: Blocks;
+  /** @throws BrokerError rate_limited */
+  readonly limitGrant: (grants: readonly Grant[]) => void;
   readonly replay: ReplayGuard;
   readonly issuer: Issuer;
   readonly shadow: Shadow;
@@ -72,7 +75,7 @@ export function decideAndIssue(parts: IssuingParts): DecideAndIssue {
 
 /** Issues, and records what came of it before anything leaves. */
 async function issueOrRecord(
-  { config, blocks, replay, issuer, keys, log, written }: IssuingParts,
+  { config, blocks, limitGrant, replay, issuer, keys, log, written }: IssuingParts,
   principal: AuthenticatedPrincipal,
   decision: AllowedDecision,
   request: TokenRequest,
@@ -84,6 +87,7 @@ async function issueOrRecord(
   let waitedMs: number | undefined;
   const budgetFacts = () => (waitedMs === undefined ? {} : { budget_wait_ms: waitedMs });
   try {
+    limitGrant(decision.grants);
     mark = await replayMark(principal, decision, address, config, replay);
     const issued = await issuer.issue({
       decision,

@@ -2,6 +2,7 @@
 
 import { BrokerError, type ErrorCode } from "../../shared/error.ts";
 import { answer } from "./http/answer.ts";
+import { sayWhen } from "./problem.ts";
 
 /**
  * RFC 8693 section 2.2.2 demands `invalid_request`, and not `invalid_grant`, where the subject token is not accepted.
@@ -69,7 +70,7 @@ export function oauthError(error: unknown, requestId: string): Response {
     code,
     requestId,
   });
-  if (facts.retryAfterSeconds !== undefined) response.headers.set("retry-after", String(facts.retryAfterSeconds));
+  sayWhen(response, facts);
   if (error instanceof OAuthError && error.scheme !== undefined) {
     response.headers.set("www-authenticate", `${error.scheme} realm="acr-token-broker"`);
   }

@@ -1,6 +1,6 @@
 /** Problem documents (RFC 9457): how every error leaves the broker. */
 
-import { BrokerError, type ErrorCode } from "../../shared/error.ts";
+import { BrokerError, type ErrorCode, type ErrorFacts } from "../../shared/error.ts";
 import { answer } from "./http/answer.ts";
 
 export const TITLES: Readonly<Record<ErrorCode, string>> = {
@@ -43,7 +43,7 @@ export function problem(error: unknown, requestId: string): Response {
   }
   const { code, status, message, facts } = error;
   const response = document(status, code, TITLES[code], message, requestId);
-  if (facts.retryAfterSeconds !== undefined) response.headers.set("retry-after", String(facts.retryAfterSeconds));
+  sayWhen(response, facts);
   if (status === 401) {
     // RFC 6750 section 3: no error code where no credentials were sent.
     const challenge = 'Bearer realm="acr-token-broker"';
@@ -53,6 +53,15 @@ export function problem(error: unknown, requestId: string): Response {
     );
   }
   return response;
+}
+
+/** Where waiting helps: for how long, and of which quota (draft-ietf-httpapi-ratelimit-headers-10). */
+export function sayWhen({ headers }: Response, { retryAfterSeconds, quota }: ErrorFacts): void {
+  if (retryAfterSeconds === undefined) return;
+  headers.set("retry-after", String(retryAfterSeconds));
+  if (quota === undefined) return;
+  headers.set("ratelimit-policy", `"${quota.name}";q=${quota.perMinute};w=60`);
+  headers.set("ratelimit", `"${quota.name}";r=0;t=${retryAfterSeconds}`);
 }
 
 function document(status: number, code: string, title: string, detail: string, requestId: string): Response {

@@ -23,6 +23,8 @@ export interface BrokerConfig {
   readonly redis?: RedisSettings;
   /** How often STS is asked; see shared/issuing/budget. Decides nothing, and is not in the digest. */
   readonly budget?: BudgetSettings;
+  /** How often one caller may come; see functions/broker/limits.ts. Decides nothing, and is not in the digest. */
+  readonly limits?: LimitSettings;
   /** Where blocks come from beside Redis, see functions/broker/blocks.ts. They come and go without a deployment, so this is not in the digest. */
   readonly blocks?: BlockSettings;
   /** `sha256:` and 64 hex digits over the canonical form of the file: key order, comments and layout do not count. */
@@ -155,6 +157,13 @@ export interface BudgetSettings {
   readonly assumeRolePerSecond?: number;
   /** By how many that is divided where they do not share a Redis that answers. */
   readonly instances?: number;
+}
+
+/** At each instance. What is left out has its default in functions/broker/limits.ts. */
+export interface LimitSettings {
+  readonly callerPerMinute?: number;
+  readonly grantPerMinute?: number;
+  readonly failuresPerMinute?: number;
 }
 
 export interface BlockSettings {

@@ -12,7 +12,14 @@ import type { BrokerConfig, RedisSettings } from "./config.ts";
  * it is seen from outside (a registry's endpoints): grants are all considered, their conditions must all hold, and the
  * lists sorted here are sets.
  */
-export function digest({ shadow: _, budget: __, blocks: ___, redis, ...config }: Omit<BrokerConfig, "digest">): string {
+export function digest({
+  shadow: _,
+  budget: __,
+  blocks: ___,
+  limits: ____,
+  redis,
+  ...config
+}: Omit<BrokerConfig, "digest">): string {
   const canonical = {
     ...config,
     ...(redis === undefined ? {} : { redis: withoutCredentials(redis) }),

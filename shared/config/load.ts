@@ -20,6 +20,7 @@ import {
   ConfigError,
   type ConfigProblem,
   type Issuer,
+  type LimitSettings,
   type OidcIssuer,
   type OidcProvider,
   type PrivateCa,
@@ -200,6 +201,7 @@ function resolveConfig(
     ...(content.shadow === undefined ? {} : { shadow: content.shadow }),
     ...(content.redis === undefined ? {} : { redis: redisSettings(content.redis, pinned.redisCa) }),
     ...(content.budget === undefined ? {} : { budget: budgetSettings(content.budget) }),
+    ...(content.limits === undefined ? {} : { limits: limitSettings(content.limits) }),
     ...(content.blocks === undefined ? {} : { blocks: blockSettings(content.blocks) }),
   };
 }
@@ -221,6 +223,15 @@ function budgetSettings({ assume_role_per_second, instances }: NonNullable<Confi
   return {
     ...(assume_role_per_second === undefined ? {} : { assumeRolePerSecond: assume_role_per_second }),
     ...(instances === undefined ? {} : { instances }),
+  };
+}
+
+function limitSettings(limits: NonNullable<ConfigFile["limits"]>): LimitSettings {
+  const { caller_per_minute, grant_per_minute, failures_per_minute } = limits;
+  return {
+    ...(caller_per_minute === undefined ? {} : { callerPerMinute: caller_per_minute }),
+    ...(grant_per_minute === undefined ? {} : { grantPerMinute: grant_per_minute }),
+    ...(failures_per_minute === undefined ? {} : { failuresPerMinute: failures_per_minute }),
   };
 }
 

@@ -464,6 +464,30 @@ const budget = z
     }),
   );
 
+const perMinute = (description: string) =>
+  z.optional(
+    z
+      .int()
+      .check(
+        z.gte(1, "is too small; write 1 to 1000000"),
+        z.lte(1_000_000, "is too large; write 1 to 1000000"),
+        z.describe(description),
+      ),
+  );
+
+const limits = z
+  .strictObject({
+    caller_per_minute: perMinute("the requests a minute of one caller, 6000 when left out"),
+    grant_per_minute: perMinute("the credentials a minute by one grant; no limit when left out"),
+    failures_per_minute: perMinute(
+      "the credentials a minute that may come from one address and are not accepted, 1200 when left out",
+    ),
+  })
+  .check(
+    z.refine((map) => Object.keys(map).length > 0, "is an empty map; name a number, or take the key out"),
+    z.meta({ description: "how often one may come to each instance; more is rate_limited", minProperties: 1 }),
+  );
+
 const blocks = z
   .strictObject({
     file: z.optional(
@@ -527,6 +551,7 @@ export const ConfigFile = z
     ),
     redis: z.optional(redis),
     budget: z.optional(budget),
+    limits: z.optional(limits),
     blocks: z.optional(blocks),
     alibaba: z.optional(
       z

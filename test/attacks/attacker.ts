@@ -111,6 +111,7 @@ api_keys:
   boxed: { sha256: ${sha256["boxed"]}, expires: 2999-01-01T00:00:00Z, cidrs: [10.0.0.0/8] }
   old: { sha256: ${sha256["old"]}, expires: 2020-01-01T00:00:00Z }
 alibaba: { sts_endpoint: "${cloudUrl}", cr_endpoint: "${cloudUrl}" }
+limits: { caller_per_minute: 1000000, failures_per_minute: 1000000 }
 `;
 }
 

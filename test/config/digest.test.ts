@@ -90,8 +90,9 @@ test("when a key was made and its last digits decide nothing", () => {
   expect(digestOf(told)).toBe(DIGEST);
 });
 
-test("a shadow policy, the budget and where blocks are decide nothing", () => {
-  const more = "shadow: ./next.yaml\nbudget: { instances: 3 }\nblocks: { file: blocks.txt }\n";
+test("a shadow policy, the budget, limits and where blocks are decide nothing", () => {
+  const more =
+    "shadow: ./next.yaml\nbudget: { instances: 3 }\nblocks: { file: blocks.txt }\nlimits: { caller_per_minute: 7 }\n";
   expect(digestOf(`${TEXT}${more}`)).toBe(DIGEST);
 });
 

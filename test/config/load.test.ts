@@ -145,6 +145,31 @@ describe("the contract's example", () => {
   });
 });
 
+describe("limits and blocks", () => {
+  const documented = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8");
+  const example = (name: string) =>
+    new RegExp(`^\`\`\`yaml\\n(${name}:\\n[^\`]*)^\`\`\`$`, "m").exec(documented)?.[1] ?? "";
+
+  test("the documented examples load", () => {
+    expect(load(`${CONTRACT}${example("limits")}`).limits).toEqual({ callerPerMinute: 600, grantPerMinute: 3000 });
+    expect(load(`${CONTRACT}${example("blocks")}`).blocks).toEqual({
+      file: "./blocks.txt",
+      whenUnreadable: "keep",
+      contact: "#acr-broker on-call",
+    });
+  });
+
+  test.each([
+    ["limits: {}", "limits: is an empty map; name a number, or take the key out"],
+    ["limits: { caller_per_minute: 0 }", "limits.caller_per_minute: is too small; write 1 to 1000000"],
+    ["blocks: {}", "blocks: is an empty map; name a file or a contact, or take the key out"],
+    ['blocks: { file: "" }', "blocks.file: is empty; name the file with the blocks"],
+    ['blocks: { contact: "a\\nb" }', "write whom a blocked caller shall ask, 1 to 200 characters of ASCII"],
+  ])("%s is refused", (text, why) => {
+    expect(() => load(`${CONTRACT}${text}\n`)).toThrow(why);
+  });
+});
+
 describe("budget", () => {
   const withBudget = (lines: string) => load(`${CONTRACT}budget: ${lines}\n`).budget;
 

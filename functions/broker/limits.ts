@@ -1,0 +1,129 @@
+/**
+ * How often one caller, one grant and one address with bad credentials may come to this instance, so that none of them has it to
+ * itself. Each rate is kept exactly (GCRA, as shared/issuing/budget/turns.ts), with a minute's worth at once. Each instance counts for
+ * itself: decision 0007.
+ */
+
+import type { BrokerConfig } from "../../shared/config/config.ts";
+import { BrokerError, type ErrorCode } from "../../shared/error.ts";
+import type { Identity } from "../../shared/identity/identify.ts";
+import { principalName } from "../../shared/identity/principal.ts";
+import type { Grant } from "../../shared/policy/grant.ts";
+
+/** 100 a second of one caller: more than a fleet asks under one name, less than what makes an instance busy. */
+const CALLER_PER_MINUTE = 6_000;
+const FAILURES_PER_MINUTE = 1_200;
+const WINDOW_MS = 60_000;
+/** Of callers, of addresses. Beyond it whoever came least recently is forgotten, and begins anew. */
+const MOST_KEYS = 20_000;
+
+export interface Rate {
+  /** Seconds until there is one again; undefined: there is one. */
+  look(key: string): number | undefined;
+  /** Takes one, if there is one. */
+  take(key: string): number | undefined;
+}
+
+export function rate(perMinute: number, now: () => Date): Rate {
+  const periodMs = WINDOW_MS / perMinute;
+  const toleranceMs = WINDOW_MS - periodMs;
+  /** When each key's next would be if all came evenly; the least recently taken first. */
+  const evenly = new Map<string, number>();
+
+  function at(key: string): { evenlyAt: number; waitSeconds: number | undefined } {
+    const time = now().getTime();
+    const known = evenly.get(key) ?? 0;
+    // Further ahead than it can be: the clock was put back.
+    const evenlyAt = known < time || known > time + WINDOW_MS ? time : known;
+    const earlyMs = evenlyAt - toleranceMs - time;
+    return { evenlyAt, waitSeconds: earlyMs > 0 ? Math.ceil(earlyMs / 1000) : undefined };
+  }
+
+  return {
+    look: (key) => at(key).waitSeconds,
+    take(key) {
+      const { evenlyAt, waitSeconds } = at(key);
+      if (waitSeconds !== undefined) return waitSeconds;
+      evenly.delete(key);
+      evenly.set(key, evenlyAt + periodMs);
+      const [oldest] = evenly.keys();
+      if (evenly.size > MOST_KEYS && oldest !== undefined) evenly.delete(oldest);
+      return undefined;
+    },
+  };
+}
+
+export interface Limits {
+  /** The same, but that who comes too often is refused. Its methods throw BrokerError rate_limited, too. */
+  readonly identity: (identity: Identity) => Identity;
+  /** @throws BrokerError rate_limited */
+  readonly grant: (grants: readonly Grant[]) => void;
+}
+
+export function limits({ limits: settings = {} }: BrokerConfig, now: () => Date): Limits {
+  const { callerPerMinute = CALLER_PER_MINUTE, grantPerMinute, failuresPerMinute = FAILURES_PER_MINUTE } = settings;
+  const callers = rate(callerPerMinute, now);
+  const failures = rate(failuresPerMinute, now);
+  const grants = grantPerMinute === undefined ? undefined : rate(grantPerMinute, now);
+
+  function guarded<Credential>(verify: (credential: Credential, address?: string) => ReturnType<Identity["identify"]>) {
+    return async (credential: Credential, address?: string) => {
+      // An address that is not known is nobody's: one caller could shut out all.
+      const from = address === undefined ? undefined : networkOf(address);
+      const banned = from === undefined ? undefined : failures.look(from);
+      if (banned !== undefined) {
+        const why = "too many credentials that were not accepted came from your address; mend what sends them";
+        throw tooOften(why, "failures", failuresPerMinute, banned);
+      }
+      try {
+        const principal = await verify(credential, address);
+        const wait = callers.take(principalName(principal));
+        if (wait === undefined) return principal;
+        const why = "you ask more often than one caller may; keep a credential until its refresh_after";
+        throw tooOften(why, "caller", callerPerMinute, wait);
+      } catch (error) {
+        if (from !== undefined && error instanceof BrokerError && FAILURES.has(error.code)) failures.take(from);
+        throw error;
+      }
+    };
+  }
+
+  return {
+    identity: (identity) => ({
+      identify: guarded(identity.identify),
+      identifyToken: guarded(identity.identifyToken),
+      warm: identity.warm,
+    }),
+    grant(deciding) {
+      if (grants === undefined || grantPerMinute === undefined) return;
+      const wait = grants.take(deciding.map(({ name }) => name).join(" "));
+      if (wait === undefined) return;
+      const why = "the grant is used more often than it may be; keep a credential until its refresh_after";
+      throw tooOften(why, "grant", grantPerMinute, wait);
+    },
+  };
+}
+
+/** What a stranger can send without end. Not among them what sound clients do, too: no token, one that has ended, or was used. */
+const FAILURES: ReadonlySet<ErrorCode> = new Set([
+  "invalid_token",
+  "untrusted_issuer",
+  "invalid_audience",
+  "invalid_api_key",
+  "invalid_identity",
+]);
+
+function tooOften(why: string, name: string, perMinute: number, retryAfterSeconds: number): BrokerError {
+  const message = `${why}, and try again in ${retryAfterSeconds} s`;
+  return new BrokerError("rate_limited", message, { retryAfterSeconds, quota: { name, perMinute } });
+}
+
+/** What one host has of addresses: of IPv6 the first 64 bits (RFC 6177). Of an address in normal form. */
+export function networkOf(address: string): string {
+  if (!address.includes(":")) return address;
+  const [head = "", tail] = address.split("::");
+  const groups = head === "" ? [] : head.split(":");
+  const behind = tail === undefined || tail === "" ? [] : tail.split(":");
+  const zeros = Array<string>(Math.max(0, 8 - groups.length - behind.length)).fill("0");
+  return [...groups, ...zeros, ...behind].slice(0, 4).join(":");
+}
