@@ -58,9 +58,13 @@ export async function callUpstream<T>(
     let remaining: number;
     let ended: ((how: Ended) => void) | undefined;
     try {
+      // No turn is taken for what would be refused then.
+      await upstream?.probe();
       const refused = upstream?.refusal();
       if (refused !== undefined) throw refused;
       await allowance?.turn(deadline);
+      // Of those that waited one begins the next, where the last told nothing.
+      for (let probe = upstream?.probe(); probe !== undefined; probe = upstream?.probe()) await probe;
       remaining = deadline.getTime() - context.now().getTime();
       if (remaining <= 0) throw timedOut(api);
       ended = upstream?.begin(count > 1);

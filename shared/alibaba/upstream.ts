@@ -9,7 +9,7 @@ type Api = UpstreamFailure["api"];
 
 /** Attempts in a row without an answer. One call makes three at most, so it takes more than one call. */
 const FAILURES_TO_OPEN = 6;
-/** Then nobody asks for so long, and after that one at a time does until there is an answer. */
+/** Then nobody asks for so long, and after that one does, whose end the others wait for. */
 const OPEN_MS = 5_000;
 /** Retries in store when all is well, and the most that there ever are. */
 const MOST_RETRIES = 10;
@@ -22,8 +22,10 @@ const RETRIES_PER_SECOND = 1;
 export type Ended = { readonly how: "answered" | "unclear" } | { readonly how: "failed"; readonly code: string };
 
 export interface Upstream {
-  /** Why it is not asked now; undefined where it is. Changes nothing. */
+  /** Why it is not asked now; undefined where it is, or where one attempt is out to see. Changes nothing. */
   refusal(): BrokerError | undefined;
+  /** While one attempt is out to see whether it is back: its end. Then it has to be asked for anew, since another may have begun. */
+  probe(): Promise<void> | undefined;
   /**
    * Begins an attempt; the function that it gives must be called once, with the attempt's end.
    * @throws BrokerError upstream_unavailable while it is not asked
@@ -55,24 +57,17 @@ function newUpstream(api: Api, now: () => Date, onChange: (failure: string | und
   let failures = 0;
   /** While it is not asked: since when. Undefined where all is well. */
   let openedAt: number | undefined;
-  /** The one attempt that is made to see whether it is back. */
-  let probe: symbol | undefined;
+  /** The end of the one attempt that is made to see whether it is back. */
+  let probe: Promise<void> | undefined;
   let retries = MOST_RETRIES;
   let retriesAt = now().getTime();
 
-  /** Milliseconds; 0 where it may be asked. */
-  function closedForMs(): number {
-    if (openedAt === undefined) return 0;
+  function refusal(): BrokerError | undefined {
+    if (openedAt === undefined || probe !== undefined) return undefined;
     const passedMs = now().getTime() - openedAt;
     // Negative where the clock was put back: that must not make it an hour.
-    if (passedMs < 0 || passedMs >= OPEN_MS) return probe === undefined ? 0 : 1_000;
-    return OPEN_MS - passedMs;
-  }
-
-  function refusal(): BrokerError | undefined {
-    const ms = closedForMs();
-    if (ms === 0) return undefined;
-    const retryAfterSeconds = Math.ceil(ms / 1000);
+    if (passedMs < 0 || passedMs >= OPEN_MS) return undefined;
+    const retryAfterSeconds = Math.ceil((OPEN_MS - passedMs) / 1000);
     return new BrokerError(
       "upstream_unavailable",
       `Alibaba Cloud has not answered ${api} several times in a row, so it is not asked now; try again in ${retryAfterSeconds} s`,
@@ -92,6 +87,7 @@ function newUpstream(api: Api, now: () => Date, onChange: (failure: string | und
 
   return {
     refusal,
+    probe: () => probe,
     mayRetry() {
       addRetriesOfTime();
       return retries >= 1 && refusal() === undefined;
@@ -102,12 +98,17 @@ function newUpstream(api: Api, now: () => Date, onChange: (failure: string | und
       addRetriesOfTime();
       if (isRetry) retries--;
       else addRetries(RETRIES_PER_CALL);
-      const me = Symbol();
-      if (openedAt !== undefined) probe = me;
+      let end: (() => void) | undefined;
+      if (openedAt !== undefined && probe === undefined) {
+        probe = new Promise((resolve) => {
+          end = resolve;
+        });
+      }
 
       return (ended) => {
-        const wasProbe = probe === me;
+        const wasProbe = end !== undefined;
         if (wasProbe) probe = undefined;
+        end?.();
         if (ended.how === "answered") {
           failures = 0;
           if (openedAt === undefined) return;

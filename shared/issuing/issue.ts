@@ -93,6 +93,7 @@ export function issuer(
         const [sts, cr] = [stsEndpoint(config.alibaba, registry), crEndpoint(config.alibaba, registry)];
         const registryUpstream = upstream("GetAuthorizationToken", cr.host);
         // Session keys that nothing can be done with are not asked for.
+        await registryUpstream.probe();
         const refused = registryUpstream.refusal();
         if (refused !== undefined) throw refused;
         const session = await take(

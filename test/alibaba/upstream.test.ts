@@ -31,6 +31,17 @@ function stage() {
   return { clock, told, of, upstream, asked, call };
 }
 
+function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
+  let open = () => {};
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
+}
+
+/** As long as anything goes on that waits for no timer. */
+const turns = () => new Promise((resolve) => setImmediate(resolve));
+
 const DOWN = { code: "ECONNREFUSED" };
 
 test("after six failures in a row nobody asks for five seconds, and all are told at once when to come again", async () => {
@@ -50,14 +61,54 @@ test("then one asks, and its failure closes the door for five seconds more", asy
   expect([await call(), await call()]).toEqual(["ok 1", "ok 1"]);
 });
 
-test("while one asks the others do not", async () => {
-  const { call, clock, told } = stage();
+test("while one asks the others wait for its end: they ask when there is an answer", async () => {
+  const { call, clock, told, asked } = stage();
   for (const _ of [1, 2]) await call(DOWN);
   clock.ms += 5_000;
-  const others: string[] = [];
-  const first = await call(undefined, async () => void others.push(await call(), await call()));
-  expect([first, ...others]).toEqual(["ok 1", "CircuitOpen 0", "CircuitOpen 0"]);
+  const before = asked.count;
+  const answer = gate();
+  const all = [call(undefined, () => answer.opened), call(), call(), call()];
+  await turns();
+  expect(asked.count - before).toBe(1);
+  answer.open();
+  expect((await Promise.all(all)).map((one) => one.split(" ")[0])).toEqual(["ok", "ok", "ok", "ok"]);
+  expect(asked.count - before).toBe(4);
   expect(told).toEqual(["ECONNREFUSED", undefined]);
+});
+
+test("where it has none they are told at once, and nobody asks for five seconds more", async () => {
+  const { call, clock, asked } = stage();
+  for (const _ of [1, 2]) await call(DOWN);
+  clock.ms += 5_000;
+  const before = asked.count;
+  const answer = gate();
+  const all = [call(DOWN, () => answer.opened), call(), call()];
+  await turns();
+  answer.open();
+  expect((await Promise.all(all)).map((one) => one.split(" ")[0])).toEqual([
+    "ECONNREFUSED",
+    "CircuitOpen",
+    "CircuitOpen",
+  ]);
+  expect(asked.count - before).toBe(1);
+});
+
+test("where its end tells nothing, one of those that waited asks next, and the others wait for that", async () => {
+  const { upstream, call, clock, asked } = stage();
+  for (const _ of [1, 2]) await call(DOWN);
+  clock.ms += 5_000;
+  const before = asked.count;
+  const ended = upstream.begin(false);
+  const answer = gate();
+  const all = [1, 2, 3].map(() => call(undefined, () => answer.opened));
+  await turns();
+  expect(asked.count - before).toBe(0);
+  ended({ how: "unclear" });
+  await turns();
+  expect(asked.count - before).toBe(1);
+  answer.open();
+  await Promise.all(all);
+  expect(asked.count - before).toBe(3);
 });
 
 test.each([

@@ -20,6 +20,7 @@ export interface BrokerProcess {
   output(): string;
   /** The exit code, when it ends. */
   readonly ended: Promise<number | null>;
+  readonly child: ChildProcess;
   /** Sends the signal and waits for the end; the exit code. */
   stop(signal?: NodeJS.Signals): Promise<number | null>;
 }
@@ -37,6 +38,8 @@ export interface BrokerProcessOptions {
   readonly code?: string;
   /** Another Node than this one. */
   readonly node?: string;
+  /** Options of Node's; there is IPC then, for what is loaded by them. */
+  readonly nodeOptions?: readonly string[];
   /** Sees each line that it writes. */
   readonly onLine?: (line: string) => void;
 }
@@ -49,14 +52,15 @@ export async function startBrokerProcess({
   environment = {},
   code = DIST,
   node,
+  nodeOptions = [],
   onLine,
 }: BrokerProcessOptions): Promise<BrokerProcess> {
   const folder = await mkdtemp(join(tmpdir(), "acr-broker-"));
   for (const [name, text] of Object.entries({ ...files, "broker.yaml": policy })) {
     await writeFile(join(folder, name), text);
   }
-  const child = spawn(node ?? process.execPath, [join(code, "server.cjs")], {
-    stdio: ["ignore", "pipe", "pipe"],
+  const child = spawn(node ?? process.execPath, [...nodeOptions, join(code, "server.cjs")], {
+    stdio: ["ignore", "pipe", "pipe", ...(nodeOptions.length > 0 ? (["ipc"] as const) : [])],
     env: {
       ...environment,
       PATH: process.env["PATH"],
@@ -77,6 +81,7 @@ export async function startBrokerProcess({
   });
   return {
     url,
+    child,
     output: () => written.join("\n"),
     ended: exited.then(([code]) => code),
     stop: async (signal = "SIGTERM") => {

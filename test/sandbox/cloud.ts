@@ -65,8 +65,8 @@ export interface Cloud {
   functionRoleKeys(roleArn: string, lifetimeSeconds?: number): TemporaryKeys;
   /** Long-lived keys of a RAM user, or of an account (`acs:ram::ID:root`). */
   userKeys(arn: string): { readonly accessKeyId: string; readonly accessKeySecret: string };
-  /** Makes the next `times` (1) calls of this API fail. Calls of several `failNext` are served in order. */
-  failNext(api: ApiName, fault: Fault, times?: number): void;
+  /** Makes the next `times` (1) calls of this API fail. Calls of several `failNext` are served in order. What is answered takes back those that are left. */
+  failNext(api: ApiName, fault: Fault, times?: number): () => void;
   /** Every key, token and password that exists here, for tests that look for leaks. */
   secrets(): readonly string[];
   close(): Promise<void>;

@@ -15,7 +15,8 @@ export type Fault =
   | "reset";
 
 export interface Faults {
-  add(api: ApiName, fault: Fault, times: number): void;
+  /** Answers what takes back those of them that have not struck. */
+  add(api: ApiName, fault: Fault, times: number): () => void;
   /**
    * Carries out the next failure scripted for this API. Returns how the request ended, or undefined to go on with it.
    * Throws the ApiError that was asked for.
@@ -24,10 +25,18 @@ export interface Faults {
 }
 
 export function createFaults(): Faults {
-  const scripted: { readonly api: string; readonly fault: Fault }[] = [];
+  interface Scripted {
+    readonly api: string;
+    readonly fault: Fault;
+  }
+  let scripted: Scripted[] = [];
   return {
     add(api, fault, times) {
-      for (let i = 0; i < times; i++) scripted.push({ api, fault });
+      const added = Array.from({ length: times }, (): Scripted => ({ api, fault }));
+      scripted.push(...added);
+      return () => {
+        scripted = scripted.filter((one) => !added.includes(one));
+      };
     },
     async strike(api, request, response) {
       const index = scripted.findIndex((one) => one.api === api);

@@ -1,5 +1,5 @@
 /**
- * `npm run soak -- --seconds 600 --seed 1`: two brokers that share a Redis, under load, while what they ask is killed, frozen and made
+ * `npm run soak -- --hours 24 --seed 1`: two brokers, as they are built, each a process of its own, that share a Redis, under load, while what they ask is killed, frozen and made
  * to fail by chance, and hours pass between. Ends by itself, with exit code 1 where an answer was wrong: a credential that is
  * not what was asked for, an error while one lived, more calls than the budgets allow, something that keeps the process alive.
  */
@@ -7,24 +7,33 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { AUDIENCE, type Harness, startHarness } from "../broker/harness.ts";
+import { AUDIENCE, type BrokerProcess, FUNCTION_ROLE, startBrokerProcess } from "../sandbox/broker-process.ts";
 import { startCloud } from "../sandbox/cloud.ts";
 import { startIssuer } from "../sandbox/issuer.ts";
-import { startRedisServer } from "../store/redis-server.ts";
-import { advance } from "./clock.ts";
+import { freePort, startRedisServer } from "../store/redis-server.ts";
 
-const { values } = parseArgs({ options: { seconds: { type: "string", default: "600" }, seed: { type: "string" } } });
-const seconds = Number(values.seconds);
-if (!(seconds > 0)) throw new Error("--seconds takes a number above 0");
+const { advance } = createRequire(import.meta.url)("./clock.cjs") as { advance(ms: number): void };
+
+const { values } = parseArgs({ options: { hours: { type: "string", default: "24" }, seed: { type: "string" } } });
+const wanted = Number(values.hours);
+/** The function role's keys live 36 hours. */
+if (!(wanted > 0 && wanted <= 30))
+  throw new Error("--hours takes a number above 0, up to 30: of the time that is left out between requests");
 const seed = Number(values.seed ?? randomBytes(4).readUInt32LE());
 const random = mulberry32(seed);
-/** The function role's keys live 36 hours. */
-const LONGEST_MS = 30 * 3_600_000;
 const RETRIES_IN_STORE = 10;
+/** In one step, which minutes follow: without a fault, and with one. Those that have to wait for what is frozen are the fewer. */
+const REQUESTS = [240, 60] as const;
+const WARM_UP = 15;
+/** So that what is kept of tokens has come to its full size soon. */
+const TOKEN_LIFE_S = 300;
 
 const problems: string[] = [];
+/** Bytes that live in both brokers, after each step without a fault. */
+const heap: number[] = [];
 const counts = { steps: 0, requests: 0, issued: 0, outageHits: 0, errors: 0, assumeRole: 0 };
 
 const [cloud, issuer, redis] = await Promise.all([
@@ -37,12 +46,13 @@ const relays = await Promise.all(
 );
 const [sts, cr, keys] = relays as [Relay, Relay, Relay];
 const cacheKey = randomBytes(32).toString("base64");
-const brokers: Harness[] = [];
-for (const _ of [1, 2]) {
-  brokers.push(
-    await startHarness({
-      beside: { cloud, issuer } as Harness,
-      policy: () => `
+const role = cloud.functionRoleKeys(FUNCTION_ROLE);
+/** Lines of `decision` that tell of a call, or of the try of one: all but what memory or Redis had. */
+let decisions = 0;
+const brokers: BrokerProcess[] = await Promise.all(
+  [1, 2].map(() =>
+    startBrokerProcess({
+      policy: `
 version: 1
 audience: ${AUDIENCE}
 registries:
@@ -54,16 +64,20 @@ grants:
 alibaba: { sts_endpoint: "http://127.0.0.1:${sts.port}", cr_endpoint: "http://127.0.0.1:${cr.port}" }
 redis: { host: 127.0.0.1, port: ${redis.port}, tls: false, when_unavailable: memory, credentials: { key_env: [CACHE_KEY] } }
 `,
-      environment: (role) => ({ ...role, CACHE_KEY: cacheKey }),
-      secrets: [cacheKey],
-      limits: { attemptMs: 200, deadlineMs: 5_000 },
-      sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+      keys: role,
+      environment: { CACHE_KEY: cacheKey },
+      nodeOptions: ["--expose-gc", "--require", fileURLToPath(new URL("./clock.cjs", import.meta.url))],
+      onLine: (line) => {
+        if (line.includes('"event":"decision"') && !/"cache":"(shared_)?(hit|joined)"/.test(line)) decisions++;
+      },
     }),
-  );
-}
+  ),
+);
 
+type End = () => Promise<unknown> | undefined;
 /** Strikes, and answers what ends it. */
-const FAULTS: (() => (() => Promise<unknown> | undefined) | Promise<() => Promise<unknown> | undefined>)[] = [
+type Fault = () => End | Promise<End>;
+const FAULTS: Fault[] = [
   ...relays.map((relay) => async () => {
     await relay.kill();
     return relay.start;
@@ -79,8 +93,8 @@ const FAULTS: (() => (() => Promise<unknown> | undefined) | Promise<() => Promis
   },
   ...(["AssumeRole", "GetAuthorizationToken"] as const).flatMap((api) =>
     (["reset", { status: 500, code: "InternalError" }, { status: 502, body: "<html>" }] as const).map((fault) => () => {
-      cloud.failNext(api, fault, 1 + Math.floor(random() * 12));
-      return async () => undefined;
+      const heal = cloud.failNext(api, fault, 1 + pick(12));
+      return async () => heal();
     }),
   ),
 ];
@@ -88,20 +102,28 @@ const FAULTS: (() => (() => Promise<unknown> | undefined) | Promise<() => Promis
 /** By broker, caller and scope: until when it has been given one that lives. */
 const living = new Map<string, number>();
 
+/** All that were sent, for the search of what was written. */
+const secrets = [cacheKey, role.accessKeySecret, role.securityToken];
+
 async function request(): Promise<void> {
   const [who, index] = [`job-${pick(4)}`, pick(brokers.length)];
   const [name, action] = [`app-${pick(3)}`, pick(2) === 0 ? "pull" : "pull,push"];
-  const h = brokers[index] as Harness;
   const key = `${index} ${who} ${name} ${action}`;
-  const token = await h.mint({ sub: who, ref: undefined });
+  const token = await issuer.mint({ sub: who, exp: Math.floor(Date.now() / 1000) + TOKEN_LIFE_S });
+  secrets.push(token.split(".")[2] as string);
   const strict = pick(8) === 0;
   const fields = { registry: "prod", scope: [`repository:web/${name}:${action}`], ...(strict ? { min_ttl: 900 } : {}) };
-  const response = await h.ask(fields, token);
+  const response = await fetch(`${(brokers[index] as BrokerProcess).url}/v1/token`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    body: JSON.stringify(fields),
+  });
   const body = (await response.json()) as Record<string, unknown>;
   counts.requests++;
   if (response.status !== 200) {
     counts.errors++;
     const known = ["upstream_unavailable", "upstream_timeout", "issuer_unavailable", "rate_limited"];
+    if (isWell()) problems.push(`${body["code"]} while nothing fails`);
     if (!known.includes(String(body["code"]))) problems.push(`${response.status} ${body["code"]}: ${body["detail"]}`);
     if (response.headers.get("retry-after") === null) problems.push(`${body["code"]} says not when to come again`);
     if (!strict && response.status >= 500 && (living.get(key) ?? 0) > Date.now()) {
@@ -129,59 +151,78 @@ async function request(): Promise<void> {
   if (wrong !== undefined) problems.push(`the credential of ${key} ${wrong}`);
 }
 
+/** Each second step is, so that there is something that can be lost; and the first ones, in which V8 compiles what is hot. */
+function isWell(): boolean {
+  return counts.steps < WARM_UP || counts.steps % 2 === 0;
+}
+
 async function step(): Promise<void> {
-  const ends: (() => Promise<unknown> | undefined)[] = [];
-  // Each second step is well, so that there is something that can be lost; two faults at once now and then.
-  if (counts.steps % 2 === 1) {
-    for (let i = 0; i <= pick(2); i++) ends.push(await (FAULTS[pick(FAULTS.length)] as (typeof FAULTS)[number])());
+  const ends: End[] = [];
+  const well = isWell();
+  if (!well) {
+    // Two faults at once now and then.
+    for (let i = 0; i <= pick(2); i++) ends.push(await (FAULTS[pick(FAULTS.length)] as Fault)());
   }
-  const before = cloud.calls.length;
-  const decisions = counted();
-  await Promise.all(Array.from({ length: 30 }, request));
+  const before = [cloud.calls.length, decisions] as const;
+  const answered = Promise.all(Array.from({ length: REQUESTS[well ? 0 : 1] }, request));
+  // Some faults outlast every request, some end in the middle of them.
+  await Promise.race([answered, new Promise((resolve) => setTimeout(resolve, pick(4_000)))]);
   for (const end of ends) await end();
-  const calls = cloud.calls.slice(before).filter(({ api }) => api === "AssumeRole").length;
-  const made = counted() - decisions;
+  await answered;
+  const calls = cloud.calls.slice(before[0]).filter(({ api }) => api === "AssumeRole").length;
+  const made = decisions - before[1];
   counts.assumeRole += calls;
   // A call that was lost on its way was not seen, so this is the most that there can be.
   if (calls > made * 1.2 + RETRIES_IN_STORE * brokers.length)
     problems.push(`${calls} AssumeRole calls for ${made} requests`);
   counts.steps++;
-  advance(10_000 + random() * 400_000);
+  const ms = Math.round(10_000 + random() * 400_000);
+  advance(ms);
+  const heaps = await Promise.all(
+    brokers.map(async ({ child }) => {
+      child.send(ms);
+      return (await once(child, "message"))[0] as number;
+    }),
+  );
+  // Only after the steps that are well: what a fault left under way ends by itself.
+  if (well) heap.push(heaps.reduce((sum, bytes) => sum + bytes, 0));
 }
 
-/** Decisions that needed a call, or tried one: all but what memory or Redis had. */
-function counted(): number {
-  const found = ["hit", "shared_hit", "joined", "shared_joined"];
-  return brokers
-    .flatMap((h) => h.logged())
-    .filter((e) => e["event"] === "decision" && !found.includes(String(e["cache"]))).length;
-}
-
-const begun = performance.now();
 const start = Date.now();
-while (performance.now() - begun < seconds * 1000 && Date.now() - start < LONGEST_MS && problems.length === 0)
-  await step();
+const hours = () => (Date.now() - start) / 3_600_000;
+while (hours() < wanted && problems.length === 0) await step();
 
-for (const h of brokers) {
-  const events = h.logged();
-  counts.issued += events.filter((e) => e["cache"] === "miss").length;
-  counts.outageHits += events.filter((e) => e["cache"] === "outage_hit").length;
-  problems.push(...events.filter((e) => e["code"] === "internal_error").map((e) => JSON.stringify(e["defect"])));
-  await h.close().catch((error: Error) => problems.push(error.message));
+// A broker ends when nothing of it is left to wait for: it exits by itself, so a handle or a timer that leaked would be seen.
+for (const { child, ended } of brokers) {
+  child.kill("SIGTERM");
+  const limit = setTimeout(() => child.kill("SIGKILL"), 15_000);
+  if ((await ended) !== 0) problems.push("a broker did not end by itself when it was told to stop");
+  clearTimeout(limit);
+}
+for (const broker of brokers) {
+  const output = broker.output();
+  const leaked = [...secrets, ...cloud.secrets()].filter((secret) => output.includes(secret)).length;
+  if (leaked > 0) problems.push(`${leaked} secrets were found in what was written`);
+  for (const line of output.split("\n")) {
+    const event = line.startsWith("{") ? (JSON.parse(line) as Record<string, unknown>) : { defect: line };
+    if (event["cache"] === "miss") counts.issued++;
+    if (event["cache"] === "outage_hit") counts.outageHits++;
+    if (event["defect"] !== undefined) problems.push(String(event["defect"]));
+  }
 }
 for (const relay of relays) relay.stop();
 await Promise.all([cloud.close(), issuer.close(), redis.close()]);
-// The broker's connections to the relays end with these; what is left then would keep a process alive.
-const sockets = () => process.getActiveResourcesInfo().filter((kind) => /TCP|TLS/.test(kind)).length;
-for (let i = 0; i < 500 && sockets() > 0; i++) await new Promise((resolve) => setTimeout(resolve, 10));
-if (sockets() > 0) problems.push(`${sockets()} connections are still open`);
+
+const growth = growthOf(heap.slice(heap.length / 2));
+// Of fewer numbers nothing can be said.
+if (heap.length >= 20 && growth.bytes > growth.noise) problems.push(`the heaps grew by ${growth.bytes} bytes`);
 
 for (const problem of new Set(problems)) console.log(`WRONG ${problem}`);
 console.log(
   JSON.stringify({
     seed,
     ...counts,
-    hours: Math.round((Date.now() - start) / 360_000) / 10,
+    heap: growth,
     problems: problems.length,
   }),
 );
@@ -205,7 +246,7 @@ async function startRelay(upstream: number): Promise<Relay> {
     const [listening] = (await once(child, "message")) as [number];
     return [child, listening];
   };
-  let [child, port] = await launch(0);
+  let [child, port] = await launch(await freePort());
   return {
     port,
     async start() {
@@ -223,6 +264,24 @@ async function startRelay(upstream: number): Promise<Relay> {
     },
     stop: () => void child.kill("SIGKILL"),
   };
+}
+
+/**
+ * By how much these rise from first to last along the median of the slopes between any two (Theil and Sen), and three standard
+ * deviations (by the median of the distances, Hampel) of what is left then, in bytes.
+ */
+function growthOf(series: readonly number[]): { bytes: number; noise: number } {
+  const slopes = series.flatMap((y, x) => series.slice(0, x).map((before, at) => (y - before) / (x - at)));
+  const slope = median(slopes);
+  const rest = series.map((y, x) => y - slope * x);
+  const middle = median(rest);
+  const noise = 3 * 1.4826 * median(rest.map((y) => Math.abs(y - middle)));
+  return { bytes: Math.round(slope * (series.length - 1)), noise: Math.round(noise) };
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }
 
 function pick(count: number): number {

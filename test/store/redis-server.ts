@@ -1,6 +1,7 @@
 /** A real redis-server on a free port of this machine, which a test can kill, freeze and read. It keeps nothing on disk. */
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
@@ -21,7 +22,7 @@ export interface RedisServer {
   freeze(): void;
   thaw(): void;
   kill(): Promise<void>;
-  /** After `kill`: empty, on the same port. */
+  /** Killed if it lives; empty, on the same port. */
   restart(): Promise<void>;
   close(): Promise<void>;
 }
@@ -70,6 +71,7 @@ export async function startRedisServer(config: readonly string[] = []): Promise<
     thaw: () => child.kill("SIGCONT"),
     kill,
     async restart() {
+      await kill();
       child = await launch(lines);
     },
     async close() {
@@ -80,14 +82,23 @@ export async function startRedisServer(config: readonly string[] = []): Promise<
   };
 }
 
-/** redis-server takes no port 0. Should somebody take this one meanwhile, it says so and the test fails. */
+/**
+ * For a server that takes no port 0, or comes back on its port: below the ports that Linux gives to connections, since a client that asks for
+ * one of those on its own machine while nobody listens may come to be connected with itself. Should somebody take it meanwhile, the start fails.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, "close");
-  return port;
+  for (;;) {
+    const port = randomInt(15_000, 32_768);
+    const server = createServer().listen(port, "127.0.0.1");
+    const isFree = await once(server, "listening").then(
+      () => true,
+      () => false, // `once` rejects when there is an error first
+    );
+    if (!isFree) continue;
+    server.close();
+    await once(server, "close");
+    return port;
+  }
 }
 
 async function launch(config: readonly string[]): Promise<ChildProcess> {
