@@ -29,6 +29,7 @@ runCommandLine(process.argv.slice(2), packageJson.version, {
   isWatched: stdout.isTTY === true,
   environment,
   readStandardInput: () => readFileSync(0, "utf8"),
+  standardInput: () => process.stdin,
   now: () => new Date(),
   outside: host(),
   random: randomBytes,

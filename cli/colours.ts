@@ -10,6 +10,12 @@ export function colours(wanted: boolean): Readonly<Record<"bold" | "dim" | "red"
   return { bold: paint(1, 22), dim: paint(2, 22), red: paint(31, 39), green: paint(32, 39), yellow: paint(33, 39) };
 }
 
+/** What a caller chose, as part of one line: not even a line's end or a colour is left in it, and it is no longer than 200 characters. */
+export function onOneLine(text: string): string {
+  const safe = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "?");
+  return safe.length > 200 ? `${safe.slice(0, 199)}…` : safe;
+}
+
 /**
  * What others wrote (names of files, fields of a docker config) with nothing in it that moves the cursor, hides or reverses text,
  * or sets a terminal's title. Lines and `colours` stay.

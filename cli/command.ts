@@ -22,6 +22,8 @@ export interface Terminal {
   readonly isWatched: boolean;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly readStandardInput: () => string;
+  /** The same bit by bit, where it may be larger than memory. */
+  readonly standardInput: () => AsyncIterable<Uint8Array>;
   readonly now: () => Date;
   /** For commands that speak to the broker: network, timers and the rest of what the SDK needs. */
   readonly outside: Outside;

@@ -65,6 +65,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "print how to shut a caller, a token or a grant out, at once",
     load: async () => (await import("./commands/block.ts")).block,
   },
+  audit: {
+    summary: "say from the log who got what, and which grants give more than is used",
+    load: async () => (await import("./commands/audit.ts")).audit,
+  },
   "key new": {
     summary: "make an API key for a script that has nothing better",
     load: async () => (await import("./commands/key.ts")).newKey,

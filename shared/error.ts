@@ -37,6 +37,16 @@ export interface ErrorFacts {
   readonly quota?: { readonly name: string; readonly perMinute: number };
   /** A cloud API's refusal: its own code and request id, never its words. */
   readonly upstream?: UpstreamFailure;
+  /** Of a token that is refused for what it says: the configured issuer whose key has signed it. */
+  readonly signedBy?: { readonly issuer: string; readonly member?: string };
+  /** Of a caller that was verified and is refused all the same: who it is. */
+  readonly caller?: {
+    readonly source: { readonly issuer: string } | { readonly apiKey: string };
+    readonly member?: string;
+    readonly subject: string;
+  };
+  /** The entry of the list of blocks that came while the request was under way. */
+  readonly block?: string;
   /** The broker's own keys, which have expired: where they came from. */
   readonly expiredKeys?: "environment" | "request";
   readonly cause?: unknown;

@@ -7,7 +7,7 @@ import type { Terminal } from "../command.ts";
 import { digestOfAll, helperFile, hostOf, textOf } from "./asked-with.ts";
 import { forget, keptFolder, readKept, usernames } from "./kept.ts";
 
-export type HelperOutside = Omit<Terminal, "out" | "tell" | "colour" | "isWatched" | "loader">;
+export type HelperOutside = Omit<Terminal, "out" | "tell" | "colour" | "isWatched" | "loader" | "standardInput">;
 
 export interface Served {
   readonly code: 0 | 1;

@@ -14,12 +14,14 @@ import {
 } from "../../shared/alibaba/role-keys.ts";
 import { loadSdk } from "../../shared/alibaba/sdk.ts";
 import type { OnUpstream } from "../../shared/alibaba/upstream.ts";
+import { refusedEvent } from "../../shared/audit/decision-event.ts";
 import type { Log, RequestEvent } from "../../shared/audit/log.ts";
 import { BLOCK_VARIABLE } from "../../shared/config/block-places.ts";
 import type { BrokerConfig } from "../../shared/config/config.ts";
 import { BrokerError } from "../../shared/error.ts";
 import type { Fetch, FetchWith } from "../../shared/identity/bounded-fetch.ts";
 import { identity } from "../../shared/identity/identify.ts";
+import type { AuthenticatedPrincipal } from "../../shared/identity/principal.ts";
 import { replayGuard } from "../../shared/identity/replay.ts";
 import { assumeRoleBudget } from "../../shared/issuing/budget/budget.ts";
 import { issuer } from "../../shared/issuing/issue.ts";
@@ -54,6 +56,8 @@ export interface Outside {
   /** Such as nobody can guess. */
   readonly randomBytes: (size: number) => Buffer;
   readonly log: Log;
+  /** The policy's file, for the record; left out where there is none. */
+  readonly policyFile?: string;
   /** Waits until all that was logged has been written; left out where each line has been when `log` returns. */
   readonly written?: () => Promise<void>;
   /** The function's own keys, which live as long as the process, have expired: a fresh instance must take over. */
@@ -68,6 +72,12 @@ export interface BrokerVariables {
   requestId: string;
   /** Where the request came from; undefined where that is not known for certain. */
   clientAddress: string | undefined;
+  /** When it arrived, ms since the epoch. */
+  begun: number;
+  /** The caller, once it has been verified. */
+  principal?: AuthenticatedPrincipal;
+  /** Its decision's event is written, or will be. */
+  isDecided?: true;
 }
 
 export interface Broker {
@@ -101,6 +111,7 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
   app.use(
     identifyRequest(outside, clientAddress(config, environment, outside.socketAddress)),
     recordRequest(health, outside, (path) => paths.has(path)),
+    recordRefusal(outside, config.digest),
   );
 
   const issue = decideAndIssue({
@@ -112,12 +123,13 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
     shadow: shadow(config, second, log),
     keys,
     log,
+    file: outside.policyFile,
     written: outside.written ?? (async () => {}),
     now,
   });
   app.post("/v1/token", tokenRoute(callers, issue));
   app.post(TOKEN_EXCHANGE, tokenExchangeRoute(config, callers, issue));
-  app.post("/v1/explain", explainRoute({ config, identity: callers, blocks: blocked, log }));
+  app.post("/v1/explain", explainRoute({ config, identity: callers, blocks: blocked, log, file: outside.policyFile }));
   app.get("/v1/whoami", whoamiRoute(config, callers, blocked));
   discoveryRoute(app, config);
   referenceRoutes(app);
@@ -187,6 +199,7 @@ function recordRequest(
   const { now, log } = outside;
   return async (c, next) => {
     const begun = now().getTime();
+    c.set("begun", begun);
     health.inFlight++;
     try {
       await next();
@@ -207,6 +220,21 @@ function recordRequest(
     if (error === undefined) log(event);
     else if (error instanceof BrokerError) log({ ...event, code: error.code });
     else log({ ...event, code: "internal_error", defect: defect(error) });
+  };
+}
+
+const CREDENTIAL_ROUTES: ReadonlySet<string> = new Set(["/v1/token", TOKEN_EXCHANGE, "/v1/explain", "/v1/whoami"]);
+
+/** One audit event for each request that brought a credential, or should have, and ended before it was decided. */
+function recordRefusal({ now, log }: Outside, digest: string): MiddlewareHandler<{ Variables: BrokerVariables }> {
+  return async (c, next) => {
+    await next();
+    const { error } = c;
+    const route = c.req.path;
+    if (error === undefined || c.get("isDecided") || !CREDENTIAL_ROUTES.has(route)) return;
+    const durationMs = now().getTime() - c.get("begun");
+    const asked = { requestId: c.get("requestId"), clientAddress: c.get("clientAddress"), route };
+    log(refusedEvent(asked, error, c.res.status, c.get("principal"), digest, durationMs));
   };
 }
 

@@ -12,7 +12,7 @@ import { BrokerError } from "../../shared/error.ts";
 import { type AuthenticatedPrincipal, principalName } from "../../shared/identity/principal.ts";
 import type { ReplayGuard } from "../../shared/identity/replay.ts";
 import type { Issued, Issuer } from "../../shared/issuing/issue.ts";
-import { blockedDetail, decideUnblocked } from "../../shared/policy/blocks.ts";
+import { blockedDetail, blockOf, decideUnblocked } from "../../shared/policy/blocks.ts";
 import { explainDenial } from "../../shared/policy/explanation.ts";
 import type { Grant } from "../../shared/policy/grant.ts";
 import type { AllowedDecision } from "../../shared/policy/terms.ts";
@@ -33,6 +33,8 @@ export interface IssuingParts {
   readonly shadow: Shadow;
   readonly keys: (headers: Headers) => RoleKeys;
   readonly log: Log;
+  /** The policy's file, for the record. */
+  readonly file: string | undefined;
   /** @throws BrokerError not_ready */
   readonly written: () => Promise<void>;
   readonly now: () => Date;
@@ -46,7 +48,7 @@ export type DecideAndIssue = (
 ) => Promise<Granted>;
 
 export function decideAndIssue(parts: IssuingParts): DecideAndIssue {
-  const { config, blocks, shadow, log, now } = parts;
+  const { config, blocks, shadow, log, file, now } = parts;
   return async (c, principal, request) => {
     const requestId = c.get("requestId");
     const address = c.get("clientAddress");
@@ -55,13 +57,21 @@ export function decideAndIssue(parts: IssuingParts): DecideAndIssue {
     shadow(requestId, principal, request);
     const wanted = rightsRequest(request, principal, config);
     const decision = decideUnblocked(await blocks.current(), principal, wanted, config);
-    const audit = decisionEvent(requestId, principal, wanted, decision, config.digest);
+    const audit = decisionEvent(
+      { requestId, clientAddress: address, file },
+      principal,
+      wanted,
+      decision,
+      config.digest,
+    );
+    c.set("isDecided", true);
+    const begun = c.get("begun");
     if (decision.outcome === "deny") {
-      log(audit);
+      log(audit, { issued: false, code: "access_denied", duration_ms: now().getTime() - begun });
       throw new BrokerError("access_denied", explainDenial(decision.reason, principalName(principal)));
     }
     const { headers } = c.req.raw;
-    const issued = await issueOrRecord(parts, principal, decision, request, { headers, address }, audit);
+    const issued = await issueOrRecord(parts, principal, decision, request, { headers, address, begun }, audit);
     return {
       credential: issued.credential,
       registry: config.registries.get(decision.rights.registry) as Registry,
@@ -75,17 +85,20 @@ export function decideAndIssue(parts: IssuingParts): DecideAndIssue {
 
 /** Issues, and records what came of it before anything leaves. */
 async function issueOrRecord(
-  { config, blocks, limitGrant, replay, issuer, keys, log, written }: IssuingParts,
+  { config, blocks, limitGrant, replay, issuer, keys, log, written, now }: IssuingParts,
   principal: AuthenticatedPrincipal,
   decision: AllowedDecision,
   request: TokenRequest,
-  { headers, address }: { headers: Headers; address: string | undefined },
+  { headers, address, begun }: { headers: Headers; address: string | undefined; begun: number },
   audit: DecisionEvent,
 ): Promise<Issued> {
   const { ttlSeconds, minTtlSeconds } = request;
   let mark: { release(): Promise<void> } | undefined;
   let waitedMs: number | undefined;
-  const budgetFacts = () => (waitedMs === undefined ? {} : { budget_wait_ms: waitedMs });
+  const times = () => ({
+    ...(waitedMs === undefined ? {} : { budget_wait_ms: waitedMs }),
+    duration_ms: now().getTime() - begun,
+  });
   try {
     limitGrant(decision.grants);
     mark = await replayMark(principal, decision, address, config, replay);
@@ -99,16 +112,19 @@ async function issueOrRecord(
         waitedMs = (waitedMs ?? 0) + ms;
       },
       renewed: (outcome) =>
-        log(audit, "error" in outcome ? { ...failureFacts(outcome.error), cache: "renewal" } : issuedFacts(outcome)),
+        log(
+          audit,
+          "error" in outcome ? { ...failureFacts(outcome.error), cache: "renewal" } : issuedFacts(outcome, now()),
+        ),
     });
     // It may have waited for seconds, and a block may have come meanwhile.
     await refuseBlocked(principal, decision, blocks);
-    log(audit, { ...issuedFacts(issued), ...budgetFacts() });
+    log(audit, { ...issuedFacts(issued, now()), ...times() });
     await written();
     return issued;
   } catch (error) {
     await mark?.release();
-    log(audit, { ...failureFacts(error), ...budgetFacts() });
+    log(audit, { ...failureFacts(error), ...times() });
     throw error;
   }
 }
@@ -120,9 +136,9 @@ async function refuseBlocked(
   blocks: Blocks,
 ): Promise<void> {
   const list = await blocks.current();
-  const isGrantBlocked = list.unblocked(grants).length < grants.length;
-  const kind = list.against(principal)?.kind ?? (isGrantBlocked ? "grant" : undefined);
-  if (kind !== undefined) throw new BrokerError("access_denied", blockedDetail(kind, list.askWhom));
+  const against = blockOf(list, principal, grants);
+  if (against === undefined) return;
+  throw new BrokerError("access_denied", blockedDetail(against.kind, list.askWhom), { block: against.entry });
 }
 
 /** For a signed identity there is none: its nonce was used up when it was verified. */

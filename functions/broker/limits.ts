@@ -7,7 +7,7 @@
 import type { BrokerConfig } from "../../shared/config/config.ts";
 import { BrokerError, type ErrorCode } from "../../shared/error.ts";
 import type { Identity } from "../../shared/identity/identify.ts";
-import { principalName } from "../../shared/identity/principal.ts";
+import { type AuthenticatedPrincipal, principalName } from "../../shared/identity/principal.ts";
 import type { Grant } from "../../shared/policy/grant.ts";
 
 /** 100 a second of one caller: more than a fleet asks under one name, less than what makes an instance busy. */
@@ -80,7 +80,7 @@ export function limits({ limits: settings = {} }: BrokerConfig, now: () => Date)
         const wait = callers.take(principalName(principal));
         if (wait === undefined) return principal;
         const why = "you ask more often than one caller may; keep a credential until its refresh_after";
-        throw tooOften(why, "caller", callerPerMinute, wait);
+        throw tooOften(why, "caller", callerPerMinute, wait, principal);
       } catch (error) {
         if (from !== undefined && error instanceof BrokerError && FAILURES.has(error.code)) failures.take(from);
         throw error;
@@ -113,9 +113,19 @@ const FAILURES: ReadonlySet<ErrorCode> = new Set([
   "invalid_identity",
 ]);
 
-function tooOften(why: string, name: string, perMinute: number, retryAfterSeconds: number): BrokerError {
+function tooOften(
+  why: string,
+  name: string,
+  perMinute: number,
+  retryAfterSeconds: number,
+  caller?: AuthenticatedPrincipal,
+): BrokerError {
   const message = `${why}, and try again in ${retryAfterSeconds} s`;
-  return new BrokerError("rate_limited", message, { retryAfterSeconds, quota: { name, perMinute } });
+  return new BrokerError("rate_limited", message, {
+    retryAfterSeconds,
+    quota: { name, perMinute },
+    ...(caller === undefined ? {} : { caller }),
+  });
 }
 
 /** What one host has of addresses: of IPv6 the first 64 bits (RFC 6177). Of an address in normal form. */

@@ -76,6 +76,7 @@ export async function serve(fromCache: boolean): Promise<void> {
       newRequestId: randomUUID,
       randomBytes,
       log,
+      policyFile: file,
       written: out.written,
       onKeysExpired: () => stop("the function role's keys have expired", 1),
     },

@@ -5,7 +5,7 @@
 
 import type { ErrorCode } from "../error.ts";
 
-export type LogEvent = RequestEvent | DecisionEvent | ShadowEvent | LifecycleEvent;
+export type LogEvent = RequestEvent | DecisionEvent | RefusedEvent | ShadowEvent | LifecycleEvent;
 
 /** One for each request, when it has been answered. */
 export interface RequestEvent {
@@ -21,11 +21,13 @@ export interface RequestEvent {
   readonly defect?: { readonly name: string; readonly frames: readonly string[] };
 }
 
-/** One for each decision, written before a credential leaves. */
+/** One for each decision, written before a credential leaves. Its form, and that of `refused`, is docs/audit-event.schema.json. */
 export interface DecisionEvent {
   readonly event: "decision";
   readonly version: 1;
   readonly request_id: string;
+  /** Where the request came from, where that is known for certain. */
+  readonly address?: string;
   readonly outcome: "allow" | "deny";
   /** Only asked about: nothing was to be issued. */
   readonly explain?: true;
@@ -37,6 +39,8 @@ export interface DecisionEvent {
   readonly token_id?: string;
   readonly registry: string;
   readonly scope: readonly string[];
+  /** The file that the lines of `grants` are of, as the broker was told it. */
+  readonly policy_file?: string;
   readonly policy_digest: string;
   /** The grants that decided: of a denial the nearest miss or those that match. */
   readonly grants: readonly { readonly name: string; readonly line: number }[];
@@ -46,7 +50,9 @@ export interface DecisionEvent {
   readonly failed_limit?: "network" | "time";
   /** The entry of the block list that stands against it. */
   readonly block?: string;
-  /** Of an allowed request: whether a credential was issued, and if not, why. */
+  /** Of `rate_limited`: the rate of `limits` that is used up. */
+  readonly quota?: string;
+  /** Whether a credential was issued, and if not, why. Left out where none was to be. */
   readonly issued?: boolean;
   readonly code?: ErrorCode | "internal_error";
   readonly role_arn?: string;
@@ -57,10 +63,37 @@ export interface DecisionEvent {
   readonly budget_wait_ms?: number;
   readonly token_fingerprint?: string;
   readonly expires_at?: string;
+  /** How much of the credential's life is left, whole seconds. */
+  readonly lifetime_seconds?: number;
+  /** From the request's arrival to this event. */
+  readonly duration_ms?: number;
   readonly assume_role_request_id?: string;
   readonly authorization_token_request_id?: string;
   readonly upstream_code?: string;
 }
+
+/** One for each request for a credential, or about one, that ended before anything was decided. Never has anything of what was presented. */
+export interface RefusedEvent {
+  readonly event: "refused";
+  readonly version: 1;
+  readonly request_id: string;
+  readonly address?: string;
+  readonly route: string;
+  readonly status: number;
+  readonly code: ErrorCode | "internal_error";
+  /** Of `rate_limited`: the rate of `limits` that is used up. */
+  readonly quota?: string;
+  /** Whoever vouches for the caller, where that has been verified: of a token that has expired the issuer is known, its subject counts for nothing. */
+  readonly issuer?: string;
+  readonly issuer_member?: string;
+  readonly api_key?: string;
+  readonly subject?: string;
+  readonly policy_digest: string;
+  readonly duration_ms: number;
+}
+
+/** The events of the audit trail. */
+export type AuditEvent = DecisionEvent | RefusedEvent;
 
 /** One for each request that the shadow policy would answer otherwise. */
 export interface ShadowEvent {
@@ -107,11 +140,11 @@ export type Outcome = Partial<DecisionEvent> & Required<Pick<DecisionEvent, "iss
 /** `outcome` is the end of a decision's event: it has fields that the event does not have yet. */
 export type Log = (event: LogEvent, outcome?: Outcome) => void;
 
-/** `write` takes one whole line with its end. */
-export function jsonLog(write: (line: string) => void, now: () => Date): Log {
+/** `write` takes one whole line with its end, and what kind of event it is. */
+export function jsonLog(write: (line: string, event: LogEvent["event"]) => void, now: () => Date): Log {
   return (event, outcome) => {
     // Joined as text: of twenty fields that are copied into one object V8 makes a table of ten kilobytes.
     const end = outcome === undefined ? "}" : `,${JSON.stringify(outcome).slice(1)}`;
-    write(`{"time":"${now().toISOString()}",${JSON.stringify(event).slice(1, -1)}${end}\n`);
+    write(`{"time":"${now().toISOString()}",${JSON.stringify(event).slice(1, -1)}${end}\n`, event.event);
   };
 }

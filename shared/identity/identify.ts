@@ -54,7 +54,7 @@ export function identity(config: BrokerConfig, fetch: Fetch, fetchWith: FetchWit
     const { known, keep } = remembered.find(credential);
     const isKnown = known !== undefined && (await isStillSigned(known.token, known.trusted.issuer, known.trusted.keys));
     const { token, trusted } = isKnown ? known : await signedToken(credential);
-    const verified = checkClaims(token.claims, trusted.issuer, now());
+    const verified = checkedClaims(token, trusted, now());
     // One that is good for one credential will hardly be seen again.
     if (!isKnown && trusted.issuer.replay !== "once") keep({ token, trusted });
     const { source, member } = trusted.principal;
@@ -101,7 +101,19 @@ interface Known {
   readonly trusted: Trusted;
 }
 
-type Vouched = Pick<AuthenticatedPrincipal, "source" | "member">;
+/** As `checkClaims`, and an error says who has signed the token all the same. */
+function checkedClaims({ claims }: SignedToken, { issuer, principal }: Trusted, now: Date) {
+  try {
+    return checkClaims(claims, issuer, now);
+  } catch (error) {
+    if (!(error instanceof BrokerError)) throw error;
+    const { source, member } = principal;
+    const signedBy = { issuer: source.issuer, ...(member === undefined ? {} : { member }) };
+    throw new BrokerError(error.code, error.message, { ...error.facts, signedBy });
+  }
+}
+
+type Vouched = { readonly source: { readonly issuer: string } } & Pick<AuthenticatedPrincipal, "member">;
 
 /** The issuer, or each of those that a template stands for: with a name that says which. */
 function eachOf(entry: OidcIssuer | TemplatedIssuer): OidcIssuer[] {

@@ -134,8 +134,20 @@ export function decideUnblocked(
   // Told to nobody but those who would have it without the block.
   const otherwise = decide(principal, request, policy, find);
   if (otherwise.outcome === "deny") return otherwise;
-  const { name } = otherwise.grants.find((grant) => blocks.unblocked([grant]).length === 0) as Grant;
-  return { outcome: "deny", reason: { kind: "blocked", against: { entry: `grant ${name}`, kind: "grant" }, askWhom } };
+  return { outcome: "deny", reason: { kind: "blocked", against: blockOfGrants(blocks, otherwise.grants), askWhom } };
+}
+
+/** What stands against the caller, or against a grant that the decision rests on. */
+export function blockOf(blocks: BlockList, principal: Blockable, grants: readonly Grant[]): Against | undefined {
+  const against = blocks.against(principal);
+  if (against !== undefined || blocks.unblocked(grants).length === grants.length) return against;
+  return blockOfGrants(blocks, grants);
+}
+
+/** Of grants among which one is blocked. */
+function blockOfGrants(blocks: BlockList, grants: readonly Grant[]): Against {
+  const { name } = grants.find((grant) => blocks.unblocked([grant]).length === 0) as Grant;
+  return { entry: `grant ${name}`, kind: "grant" };
 }
 
 /** What a blocked caller is told: that, and whom to ask; nothing of what else is blocked. */

@@ -77,6 +77,22 @@ export function instantiate({ namespace, repository, actions }: ScopeTemplate, c
   return first === undefined || second === undefined ? undefined : { namespace: first, repository: second, actions };
 }
 
+/** Whether some caller's claims make it a scope that covers this one. */
+export function couldCover({ namespace, repository, actions }: ScopeTemplate, scope: Scope, action: Action): boolean {
+  return (
+    couldBe(namespace, scope.namespace) &&
+    (repository === "*" || couldBe(repository, scope.repository)) &&
+    actions.includes(action)
+  );
+}
+
+function couldBe(part: NamePart, name: string): boolean {
+  if (typeof part === "string") return part === name;
+  const { prefix, suffix } = part;
+  const value = name.slice(prefix.length, name.length - suffix.length);
+  return name === prefix + value + suffix && isNameComponent(value);
+}
+
 function fill(part: NamePart, claims: Claims): string | undefined {
   if (typeof part === "string") return part;
   const value = claimValue(claims, part.claim);

@@ -172,7 +172,7 @@ describe("after all of them", () => {
       .filter((line) => line !== "" && !/^\(node:\d+\) \[DEP0169\]|^\(Use `node --trace-deprecation/.test(line))
       .map((line) => JSON.parse(line) as Record<string, unknown>);
     expect(
-      events.filter(({ event }) => !["started", "warning", "request", "decision"].includes(String(event))),
+      events.filter(({ event }) => !["started", "warning", "request", "refused", "decision"].includes(String(event))),
     ).toEqual([]);
     expect(events.filter(({ code, defect }) => code === "internal_error" || defect !== undefined)).toEqual([]);
   });

@@ -99,17 +99,21 @@ describe("a file of blocks", () => {
     },
   );
 
-  test("a block that comes while the cloud is asked keeps the credential from leaving, and the token unused", async () => {
-    // While it pauses before it asks a second time.
-    const { h, write } = await withFile("", "", { sleep: async () => write("subject ci job") });
-    h.cloud.failNext("AssumeRole", { status: 503, code: "ServiceUnavailable" });
-    expect(await read(await h.ask(FIELDS))).toMatchObject({ status: 403, code: "access_denied" });
-    expect(h.cloud.calls.map(({ api }) => api)).toEqual(["AssumeRole", "AssumeRole", "GetAuthorizationToken"]);
-    expect(h.logged().findLast(({ event }) => event === "decision")).toMatchObject({
-      issued: false,
-      code: "access_denied",
-    });
-  });
+  test.each(["subject ci job", "grant web-main"])(
+    "%s, which comes while the cloud is asked, keeps the credential from leaving, and the token unused",
+    async (entry) => {
+      // While it pauses before it asks a second time.
+      const { h, write } = await withFile("", "", { sleep: async () => write(entry) });
+      h.cloud.failNext("AssumeRole", { status: 503, code: "ServiceUnavailable" });
+      expect(await read(await h.ask(FIELDS))).toMatchObject({ status: 403, code: "access_denied" });
+      expect(h.cloud.calls.map(({ api }) => api)).toEqual(["AssumeRole", "AssumeRole", "GetAuthorizationToken"]);
+      expect(h.logged().findLast(({ event }) => event === "decision")).toMatchObject({
+        issued: false,
+        code: "access_denied",
+        block: entry,
+      });
+    },
+  );
 
   test.each<[string, string | undefined, string]>([
     ["a mistake in it", "subject ci other\nissuer\n", '1 of its entries cannot be read, the first: "issuer"'],

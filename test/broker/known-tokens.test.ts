@@ -29,7 +29,7 @@ test("the limits of its grant are asked, its uses counted, and each decision rec
   expect(decisions.map(({ outcome, code, cache }) => [outcome, code, cache])).toEqual([
     ["allow", undefined, "miss"],
     ["allow", undefined, "hit"],
-    ["deny", undefined, undefined],
+    ["deny", "access_denied", undefined],
     ["allow", undefined, "hit"],
     ["allow", "token_replayed", undefined],
   ]);

@@ -61,6 +61,12 @@ test("one caller who asks too often is told when to come again; others are serve
     return (await h.request("/v1/whoami", { headers })).status;
   };
   expect([await whoami("job"), await whoami("sharer")]).toEqual([429, 200]);
+  const refusals = h.logged().filter(({ event }) => event === "refused");
+  const who = { issuer: "ci", subject: "job", code: "rate_limited", quota: "caller" };
+  expect(refusals).toMatchObject([
+    { ...who, route: "/v1/token" },
+    { ...who, route: "/v1/whoami" },
+  ]);
   h.clock.aheadMs += 30_000;
   expect((await ask("job")).status).toBe(200);
   await h.close();
@@ -78,6 +84,7 @@ test("a grant that is used too often is refused to all its callers, with the tok
   expect(h.logged().findLast(({ event }) => event === "decision")).toMatchObject({
     issued: false,
     code: "rate_limited",
+    quota: "grant",
   });
   h.clock.aheadMs += 60_000;
   expect((await h.ask(FIELDS, token)).status).toBe(200);
@@ -96,6 +103,10 @@ describe("credentials that are not accepted", () => {
       401, 401, 401, 401, 429,
     ]);
     expect((await h.ask(FIELDS)).status).toBe(429);
+    const refused = h.logged().findLast(({ event }) => event === "refused");
+    expect(refused).toMatchObject({ code: "rate_limited", quota: "failures", address: from });
+    // It was not looked at, so nobody knows whose it was.
+    expect(refused).not.toHaveProperty("subject");
     from = "192.0.2.2";
     expect((await h.ask(FIELDS)).status).toBe(200);
     from = "192.0.2.1";

@@ -30,6 +30,9 @@ describe("what is recorded", () => {
       grants: [{ name: "web-main", line: expect.any(Number) }],
       policy_digest: expect.stringMatching(/^sha256:/),
       cache: "miss",
+      address: "127.0.0.1",
+      lifetime_seconds: body.expires_in,
+      duration_ms: expect.any(Number),
       token_fingerprint: body.token_fingerprint,
       assume_role_request_id: assumed?.requestId,
       authorization_token_request_id: authorized?.requestId,
@@ -44,6 +47,9 @@ describe("what is recorded", () => {
       outcome: "deny",
       reason: "condition",
       failed_claim: "ref",
+      issued: false,
+      code: "access_denied",
+      address: "127.0.0.1",
       grants: [{ name: "web-main", line: 11 }],
     });
     expect(JSON.stringify(denial)).not.toContain("evil");
@@ -58,6 +64,48 @@ describe("what is recorded", () => {
       code: "upstream_rejected",
       upstream_code: "NoPermission",
     });
+  });
+
+  test("a request refused before it was decided: where from, and with what code", async () => {
+    const refusal = async (...[fields, token]: Parameters<Harness["ask"]>) => {
+      const { status } = await h.ask(fields, token);
+      const events = h.logged().slice(-2);
+      expect(events.map(({ event }) => event)).toEqual(["refused", "request"]);
+      expect(events[0]).toMatchObject({ version: 1, status, route: "/v1/token", address: "127.0.0.1" });
+      const { code, issuer, subject } = events[0] as Record<string, unknown>;
+      return { status, code, issuer, subject };
+    };
+    const good = { registry: "prod", scope };
+    const nobody = { issuer: undefined, subject: undefined };
+    const token = await h.mint();
+    const forged = `${token.slice(0, token.lastIndexOf("."))}.${"A".repeat(342)}`;
+    expect(await refusal(good, forged)).toEqual({ status: 401, code: "invalid_token", ...nobody });
+    expect(await refusal(good, await h.mint({ iss: "https://evil.example" }))).toEqual({
+      ...{ status: 401, code: "untrusted_issuer", ...nobody },
+    });
+    // Signed by the issuer, but good for nothing: who it says it is does not count.
+    expect(await refusal(good, await h.mint({ aud: "another" }))).toEqual({
+      ...{ status: 401, code: "invalid_audience", issuer: "ci", subject: undefined },
+    });
+    expect(await refusal({ registry: "prod", scope: ["repository:web:pull"] }, token)).toEqual({
+      ...{ status: 400, code: "invalid_scope", issuer: "ci", subject: "job" },
+    });
+    expect(await refusal({ registry: "nowhere", scope }, token)).toEqual({
+      ...{ status: 400, code: "unknown_registry", issuer: "ci", subject: "job" },
+    });
+    expect(h.output.join()).not.toContain(token.split(".")[1]);
+  });
+
+  test("what is not there, and what is open to all, is no refusal", async () => {
+    const before = h.logged().length;
+    for (const path of ["/nothing", "/healthz"]) await h.request(path);
+    await h.request("/v1/token");
+    expect(
+      h
+        .logged()
+        .slice(before)
+        .map(({ event }) => event),
+    ).toEqual(["request", "request", "request"]);
   });
 
   test("nothing of a path that does not exist, since people paste secrets there", async () => {

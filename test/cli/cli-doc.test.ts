@@ -15,11 +15,13 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { COMMANDS } from "../../cli/commands.ts";
 import { policy } from "../broker/harness.ts";
 import { plantCanaries } from "../canaries.ts";
 import { type Played, serve } from "../client/servers.ts";
+import { allUsed, given } from "./audit/events.ts";
 import { type Caller, HOSTS, startCaller } from "./broker.ts";
 import { ACR_BROKER, acrBroker, CREDENTIAL_HELPER, ROOT } from "./run.ts";
 
@@ -47,6 +49,11 @@ beforeAll(async () => {
   symlinkSync(CREDENTIAL_HELPER, join(folder, "bin/docker-credential-acr-broker"));
   for (const file of ["broker.yaml", "broker.test.yaml"]) copyFileSync(join(ROOT, file), join(folder, file));
   writeFileSync(join(folder, "claims.json"), JSON.stringify(CLAIMS));
+  const ago = (days: number) => new Date(Date.now() - days * 86_400_000).toISOString();
+  const log = given(ago(100)) + given("2026-11-24T09:00:00Z") + allUsed(ago(0.1));
+  mkdirSync(join(folder, "logs"));
+  writeFileSync(join(folder, "broker.jsonl"), log);
+  writeFileSync(join(folder, "logs/november.gz"), gzipSync(log));
   writeFileSync(join(folder, "build-and-push.sh"), '#!/bin/sh\ntest -s "$DOCKER_CONFIG/config.json"\n');
   chmodSync(join(folder, "build-and-push.sh"), 0o755);
 });
@@ -132,6 +139,12 @@ describe("it names", () => {
     const checked = JSON.parse(
       acrBroker(["ram", "--json", "--check", join(folder, "acr-web-less.json")], { cwd: folder }).out,
     );
+    const questions = ["", " --could-push web/app --at 2026-11-24 --config broker.yaml", " --unused-grants"];
+    for (const question of [...questions, " --broader-grants"]) {
+      const answer = await asked(`audit broker.jsonl${question}`);
+      const parts = [answer, answer.log, ...(answer.given ?? []), ...(answer.held ?? []), ...(answer.may ?? [])];
+      for (const field of parts.flatMap(Object.keys)) expect(page).toContain(`\`${field}\``);
+    }
     const roles = [ram, ram.function_role, ram.roles[0], checked, checked.not_given[0], ...checked.findings];
     for (const field of [...client, ...roles].flatMap(Object.keys)) expect(page).toContain(`\`${field}\``);
   });

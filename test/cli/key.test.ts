@@ -26,6 +26,7 @@ async function keyNew(args: string, random: Terminal["random"] = randomBytes) {
     colour: { out: true, tell: true },
     environment: {},
     readStandardInput: () => "",
+    standardInput: async function* () {},
     now: () => NOW,
     isWatched: false,
     outside: host(),

@@ -71,6 +71,7 @@ function terminal(other: Partial<Terminal> = {}): Terminal {
     colour: { out: false, tell: false },
     environment: { HOME: home },
     readStandardInput: () => "",
+    standardInput: async function* () {},
     now: () => new Date(0),
     isWatched: false,
     outside: host(),

@@ -27,6 +27,8 @@ export interface ExplainRouteParts {
   readonly identity: Identity;
   readonly blocks: Blocks;
   readonly log: Log;
+  /** The policy's file, for the record. */
+  readonly file: string | undefined;
 }
 
 export function explainRoute({
@@ -34,11 +36,14 @@ export function explainRoute({
   identity,
   blocks,
   log,
+  file,
 }: ExplainRouteParts): Handler<{ Variables: BrokerVariables }> {
   return async (c) => {
     const requestId = c.get("requestId");
     const body = await readBody(c);
-    const principal = await identity.identify(callerCredential(c), c.get("clientAddress"));
+    const clientAddress = c.get("clientAddress");
+    const principal = await identity.identify(callerCredential(c), clientAddress);
+    c.set("principal", principal);
     const { ttlSeconds, minTtlSeconds, ...named } = tokenRequest(c.req.raw, body);
     const request = rightsRequest(named, principal, config);
     const registry = "grant" in request ? request.grant.registry : request.registry;
@@ -53,7 +58,10 @@ export function explainRoute({
       ttlSeconds,
       minTtlSeconds,
     });
-    log({ ...decisionEvent(requestId, principal, request, explanation.decision, config.digest), explain: true });
+    log({
+      ...decisionEvent({ requestId, clientAddress, file }, principal, request, explanation.decision, config.digest),
+      explain: true,
+    });
     return json({ ...callerView(explanation), request_id: requestId }, { "cache-control": "no-store" });
   };
 }

@@ -22,6 +22,7 @@ export function tokenExchangeRoute(
   return async (c) => {
     const { subjectToken, request } = tokenExchange(c.req.raw, await readBody(c), config);
     const principal = await identity.identifyToken(subjectToken, c.get("clientAddress"));
+    c.set("principal", principal);
     return json(tokenExchangeBody(await issue(c, principal, request())), OAUTH_HEADERS);
   };
 }

@@ -14,6 +14,7 @@ export function tokenRoute(identity: Identity, issue: DecideAndIssue): Handler<{
     // The body first: what is decided below must not wait for a caller who sends it slowly.
     const body = await readBody(c);
     const principal = await identity.identify(callerCredential(c), c.get("clientAddress"));
+    c.set("principal", principal);
     const request = tokenRequest(c.req.raw, body);
     return tokenResponse(request.format, await issue(c, principal, request));
   };

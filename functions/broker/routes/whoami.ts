@@ -19,6 +19,7 @@ export function whoamiRoute(
 ): Handler<{ Variables: BrokerVariables }> {
   return async (c) => {
     const principal = await identity.identify(callerCredential(c), c.get("clientAddress"));
+    c.set("principal", principal);
     const { source, subject, claims, expiresAt } = principal;
     const list = await blocks.current();
     const against = list.against(principal);
