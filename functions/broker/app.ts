@@ -58,6 +58,8 @@ export interface Outside {
   readonly log: Log;
   /** The policy's file, for the record; left out where there is none. */
   readonly policyFile?: string;
+  /** Whether the audit sink took what it was last offered; left out where there is none. */
+  readonly isAuditSinkUp?: () => boolean;
   /** Waits until all that was logged has been written; left out where each line has been when `log` returns. */
   readonly written?: () => Promise<void>;
   /** The function's own keys, which live as long as the process, have expired: a fresh instance must take over. */
@@ -133,7 +135,8 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
   app.get("/v1/whoami", whoamiRoute(config, callers, blocked));
   discoveryRoute(app, config);
   referenceRoutes(app);
-  healthRoutes(app, { health, keys, blocks: blocked, version, digest: config.digest });
+  const { isAuditSinkUp } = outside;
+  healthRoutes(app, { health, keys, blocks: blocked, isAuditSinkUp, version, digest: config.digest });
   lifecycleRoutes(app, health, async () => {
     await Promise.allSettled([callers.warm(), loadSdk(), redis?.warm(), blocked.current()]);
   });

@@ -14,6 +14,7 @@ import { BLOCK_VARIABLE } from "../../shared/config/block-places.ts";
 import { LOADER, readCompiled } from "../../shared/config/compiled.ts";
 import type { BrokerConfig, ConfigError } from "../../shared/config/config.ts";
 import { broker } from "./app.ts";
+import { auditSink, authorizationProblem, withSink } from "./audit-sink/make.ts";
 import { blockVariableProblem, MOST_BLOCK_BYTES } from "./blocks.ts";
 import { withoutUse } from "./client-address.ts";
 import { nodeFetch } from "./http/fetch.ts";
@@ -31,34 +32,55 @@ export async function serve(fromCache: boolean): Promise<void> {
   const file = environment["BROKER_CONFIG"] || "./broker.yaml";
   const config = await readConfig(file);
   if (config === undefined) return;
-  const problem = secretProblem(config, environment) ?? blockVariableProblem(environment[BLOCK_VARIABLE]);
+  const problem =
+    secretProblem(config, environment) ??
+    authorizationProblem(config, environment) ??
+    blockVariableProblem(environment[BLOCK_VARIABLE]);
   if (problem !== undefined) {
     fail(problem);
     return;
   }
-  const written = environment["FC_SERVER_PORT"] || environment["FC_CUSTOM_LISTEN_PORT"] || "9000";
-  const port = /^\d{1,5}$/.test(written) ? Number(written) : Number.NaN;
+  const portText = environment["FC_SERVER_PORT"] || environment["FC_CUSTOM_LISTEN_PORT"] || "9000";
+  const port = /^\d{1,5}$/.test(portText) ? Number(portText) : Number.NaN;
   if (!(port <= 65_535)) {
-    fail(`the port is ${JSON.stringify(written)}; set FC_SERVER_PORT to a number up to 65535`);
+    fail(`the port is ${JSON.stringify(portText)}; set FC_SERVER_PORT to a number up to 65535`);
     return;
   }
 
   const now = () => new Date();
-  const out = lines({
-    // Of an error the stream tells the process, which ends: what cannot be recorded must not be issued.
-    output: (text, done) => void process.stdout.write(text, (error) => error || done()),
+  const { fetchAgain, ...net } = nodeFetch(
+    async (protocol) => (await (protocol === "https:" ? import("node:https") : import("node:http"))).request,
+  );
+  const later = {
     soon: setImmediate,
-    after: (ms, callback) => {
+    after: (ms: number, callback: () => void) => {
       const timer = setTimeout(callback, ms);
       return () => clearTimeout(timer);
     },
+  };
+  const out = lines({
+    ...later,
+    // Of an error the stream tells the process, which ends: what cannot be recorded must not be issued.
+    output: (text, done) => void process.stdout.write(text, (error) => error || done()),
     onDropped: (count) =>
       log({
         event: "warning",
         message: `standard output was blocked: ${count} lines are missing here, and no credential was given out without its line`,
       }),
   });
-  const log = jsonLog(out.write, now);
+  const sink =
+    config.audit &&
+    auditSink(config.audit, {
+      ...later,
+      now,
+      environment,
+      fetchAgain,
+      folder: dirname(file),
+      instance: randomBytes(6).toString("hex"),
+      warn: (message) => log({ event: "warning", message }),
+    });
+  const { write, written } = withSink(out, sink);
+  const log = jsonLog(write, now);
   process.on("exit", () => writeRest(out.rest()));
   const { app, health, close } = broker(
     config,
@@ -67,9 +89,7 @@ export async function serve(fromCache: boolean): Promise<void> {
       now,
       sleep: (ms) => sleep(ms),
       random: Math.random,
-      ...nodeFetch(
-        async (protocol) => (await (protocol === "https:" ? import("node:https") : import("node:http"))).request,
-      ),
+      ...net,
       environment,
       socketAddress,
       readBeside: (name) => readStart(resolve(dirname(file), name), MOST_BLOCK_BYTES + 1),
@@ -77,7 +97,8 @@ export async function serve(fromCache: boolean): Promise<void> {
       randomBytes,
       log,
       policyFile: file,
-      written: out.written,
+      written,
+      ...(sink === undefined ? {} : { isAuditSinkUp: sink.isUp }),
       onKeysExpired: () => stop("the function role's keys have expired", 1),
     },
     await readShadow(file, config, log),

@@ -1,5 +1,5 @@
 /**
- * Lines on their way to standard output: in order, many at once where many come at once, and known to have been written. Node
+ * Lines on their way to standard output, or to a second sink (sink.ts): in order, many at once where many come at once, and known to have been written. Node
  * alone promises nothing of the kind: into a pipe that is full it takes every line and keeps it in memory, as many as come.
  *
  * Written means that the kernel has taken a line: in Function Compute it is in the pipe to the platform's log agent then, and
@@ -19,7 +19,7 @@ export interface Lines {
   write(line: string): void;
   /**
    * Resolves when all lines so far have been written.
-   * @throws BrokerError not_ready where that takes longer than five seconds, or a line was dropped
+   * @throws BrokerError not_ready where that takes longer than it may, fails, or a line was dropped
    */
   written(): Promise<void>;
   /** Takes what is still waiting, for a process that ends at once. */
@@ -27,14 +27,18 @@ export interface Lines {
 }
 
 export interface LinesOutside {
-  /** Calls `done` when it has been written. */
-  readonly output: (text: string, done: () => void) => void;
+  /** Calls `done` when it has been written; with true where it could not be, and is given up. */
+  readonly output: (text: string, done: (hasFailed?: boolean) => void) => void;
   /** Calls back at the end of this turn of the event loop. */
   readonly soon: (callback: () => void) => void;
   /** Calls back after so many ms, unless it is cancelled by what it answers. */
   readonly after: (ms: number, callback: () => void) => () => void;
   /** So many lines were dropped while nothing could be written; told when it can again. */
   readonly onDropped: (count: number) => void;
+  /** Five seconds when left out. */
+  readonly longestWriteMs?: number;
+  /** A write takes longer than it may. */
+  readonly onStuck?: () => void;
 }
 
 interface Batch {
@@ -42,7 +46,14 @@ interface Batch {
   readonly settle: (error?: BrokerError) => void;
 }
 
-export function lines({ output, soon, after, onDropped }: LinesOutside): Lines {
+export function lines({
+  output,
+  soon,
+  after,
+  onDropped,
+  longestWriteMs = LONGEST_WRITE_MS,
+  onStuck,
+}: LinesOutside): Lines {
   let waiting = "";
   let waitingBatch = batch();
   /** What is being written. */
@@ -56,17 +67,18 @@ export function lines({ output, soon, after, onDropped }: LinesOutside): Lines {
     if (writing !== undefined || waiting === "") return;
     const [text, current] = [waiting, waitingBatch];
     [waiting, waitingBatch, writing] = ["", batch(), current];
-    const cancel = after(LONGEST_WRITE_MS, () => {
+    const cancel = after(longestWriteMs, () => {
       isStuck = true;
+      onStuck?.();
       current.settle(unwritten());
       waitingBatch.settle(unwritten());
     });
-    output(text, () => {
+    output(text, (hasFailed = false) => {
       cancel();
       writing = undefined;
       if (isStuck) waitingBatch = batch();
       isStuck = false;
-      current.settle();
+      current.settle(hasFailed ? unwritten() : undefined);
       const count = dropped;
       dropped = 0;
       flush();
@@ -107,7 +119,11 @@ function batch(): Batch {
 }
 
 function unwritten(): BrokerError {
-  return new BrokerError("not_ready", "what is decided cannot be recorded at the moment; try again", {
-    retryAfterSeconds: 5,
-  });
+  return new BrokerError(
+    "not_ready",
+    "what is decided cannot be recorded at the moment; try again, and tell the broker's operator if it stays so",
+    {
+      retryAfterSeconds: 5,
+    },
+  );
 }

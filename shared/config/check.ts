@@ -128,6 +128,16 @@ export function crossProblems(config: Sound<ConfigFile>): Problem[] {
     refuse(["redis", "ca_file"], "key", "stands beside tls: false, where nothing is vouched for; keep one of the two");
   }
 
+  const { audit } = config;
+  for (const key of ["authorization_env", "ca_file"] as const) {
+    if (audit !== undefined && "file" in audit && key in audit) {
+      refuse(["audit", key], "key", "stands beside file, which asks nobody; keep it for a url");
+    }
+  }
+  if (audit?.url?.startsWith("http:") === true && "ca_file" in audit) {
+    refuse(["audit", "ca_file"], "key", "stands beside an http url, where nothing is vouched for; keep one of the two");
+  }
+
   /** Refuses a name that the named section does not have. */
   const resolve = (path: Path, section: "issuers" | "api_keys" | "registries", target: string | undefined) => {
     const known = config[section] ?? {};

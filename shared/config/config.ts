@@ -27,6 +27,8 @@ export interface BrokerConfig {
   readonly limits?: LimitSettings;
   /** Where blocks come from beside Redis, see functions/broker/blocks.ts. They come and go without a deployment, so this is not in the digest. */
   readonly blocks?: BlockSettings;
+  /** Where audit events go beside standard output; see shared/audit/sink.ts. Decides nothing, and is not in the digest. */
+  readonly audit?: AuditSettings;
   /** `sha256:` and 64 hex digits over the canonical form of the file: key order, comments and layout do not count. */
   readonly digest: string;
 }
@@ -173,6 +175,25 @@ export interface BlockSettings {
   readonly whenUnreadable: "keep" | "refuse";
   /** Whom a blocked caller is told to ask. */
   readonly contact?: string;
+}
+
+export interface AuditSettings {
+  readonly to: AuditFile | AuditCollector;
+  /** Where an event is not taken: no credential leaves, or it does all the same. */
+  readonly whenUnavailable: "refuse" | "continue";
+}
+
+export interface AuditFile {
+  /** Relative to the policy; `{instance}` in it is another name at each instance. */
+  readonly file: string;
+}
+
+export interface AuditCollector {
+  readonly url: string;
+  /** The name of the environment variable that holds the whole Authorization header. */
+  readonly authorizationVariable?: string;
+  /** What alone is believed; the authorities that Node knows where it is left out. */
+  readonly ca?: PrivateCa;
 }
 
 /** One thing wrong with the file. */

@@ -17,6 +17,7 @@ export function digest({
   budget: __,
   blocks: ___,
   limits: ____,
+  audit: _____,
   redis,
   ...config
 }: Omit<BrokerConfig, "digest">): string {

@@ -14,6 +14,7 @@ import { claimRules } from "./claim-findings.ts";
 import type { Source } from "./compiled.ts";
 import {
   type AlibabaEndpoints,
+  type AuditSettings,
   type BlockSettings,
   type BrokerConfig,
   type BudgetSettings,
@@ -54,7 +55,8 @@ interface Pinned {
   /** By issuer, both. */
   readonly keySets: Map<string, KeySet>;
   readonly cas: Map<string, Pick<PrivateCa, "certificates">>;
-  redisCa?: PrivateCa;
+  /** By section. */
+  readonly otherCas: Map<string, PrivateCa>;
 }
 
 /**
@@ -97,7 +99,7 @@ export function parseConfig(
       found.push({ file, ...position, message: whole });
     }
   };
-  const pinned: Pinned = { keySets: new Map(), cas: new Map() };
+  const pinned: Pinned = { keySets: new Map(), cas: new Map(), otherCas: new Map() };
   if (document.data !== undefined) {
     const shape = shapeProblems(document);
     const sound = soundParts(document.data, shape);
@@ -108,11 +110,12 @@ export function parseConfig(
     report(slipProblems(sound));
     report(readPinned(sound, "jwks_file", readFile, readKeySet, pinned.keySets));
     report(readPinned(sound, "ca_file", readFile, readCertificates, pinned.cas));
-    const redisCa = sound.redis?.ca_file;
-    if (redisCa !== undefined) {
-      const ca = readBeside(redisCa, "ca_file", readFile, readCertificates);
-      if (typeof ca !== "string") pinned.redisCa = { path: redisCa, ...ca };
-      else report([{ path: ["redis", "ca_file"], part: "value", message: ca }]);
+    for (const section of ["redis", "audit"] as const) {
+      const path = sound[section]?.ca_file;
+      if (path === undefined) continue;
+      const ca = readBeside(path, "ca_file", readFile, readCertificates);
+      if (typeof ca !== "string") pinned.otherCas.set(section, { path, ...ca });
+      else report([{ path: [section, "ca_file"], part: "value", message: ca }]);
     }
   }
   if (found.length > 0) throw new ConfigError(found.sort((a, b) => a.line - b.line || a.column - b.column));
@@ -199,10 +202,11 @@ function resolveConfig(
     } satisfies AlibabaEndpoints,
     ...(content.client_address === undefined ? {} : { clientAddress: content.client_address }),
     ...(content.shadow === undefined ? {} : { shadow: content.shadow }),
-    ...(content.redis === undefined ? {} : { redis: redisSettings(content.redis, pinned.redisCa) }),
+    ...(content.redis === undefined ? {} : { redis: redisSettings(content.redis, pinned.otherCas.get("redis")) }),
     ...(content.budget === undefined ? {} : { budget: budgetSettings(content.budget) }),
     ...(content.limits === undefined ? {} : { limits: limitSettings(content.limits) }),
     ...(content.blocks === undefined ? {} : { blocks: blockSettings(content.blocks) }),
+    ...(content.audit === undefined ? {} : { audit: auditSettings(content.audit, pinned.otherCas.get("audit")) }),
   };
 }
 
@@ -241,6 +245,13 @@ function blockSettings({ file, when_unreadable, contact }: NonNullable<ConfigFil
     whenUnreadable: when_unreadable ?? "keep",
     ...(contact === undefined ? {} : { contact }),
   };
+}
+
+function auditSettings(audit: NonNullable<ConfigFile["audit"]>, ca: PrivateCa | undefined): AuditSettings {
+  const { file, url = "", authorization_env: variable, when_unavailable: whenUnavailable = "refuse" } = audit;
+  if (file !== undefined) return { to: { file }, whenUnavailable };
+  const authorization = variable === undefined ? {} : { authorizationVariable: variable };
+  return { to: { url, ...authorization, ...(ca === undefined ? {} : { ca }) }, whenUnavailable };
 }
 
 function resolveGrant(

@@ -524,6 +524,56 @@ const blocks = z
     }),
   );
 
+const audit = z
+  .strictObject({
+    file: z.optional(
+      ruled(
+        values.auditFile,
+        "a file to whose end the events are written, relative to this one; {instance} in it is another name at each instance",
+      ),
+    ),
+    url: z.optional(ruled(values.url, "instead of file: the https URL of a collector, to which they are posted")),
+    authorization_env: z.optional(
+      variableOf(
+        "the collector's Authorization header",
+        "ACR_BROKER_AUDIT_AUTHORIZATION",
+        "names one of the broker's own keys, which would be sent to the collector; name a variable that holds the collector's header",
+      ),
+    ),
+    ca_file: z.optional(
+      z
+        .string()
+        .check(
+          z.minLength(1, "is empty; name the file with the certificate of the authority"),
+          z.describe(
+            "a PEM file with the authority that vouches for the collector's certificate, relative to this one; the public ones when left out",
+          ),
+        ),
+    ),
+    when_unavailable: z.optional(
+      z
+        .enum(["refuse", "continue"])
+        .check(
+          z.describe(
+            "refuse gives out no credential whose event was not taken, continue gives it out all the same; refuse when left out",
+          ),
+        ),
+    ),
+  })
+  .check(
+    z.refine(
+      (map) => (map.file === undefined) !== (map.url === undefined),
+      "is to have file or url, one of the two; name where the events go beside standard output, or take the key out",
+    ),
+    z.meta({
+      description: "where the audit events go beside standard output",
+      oneOf: [
+        { required: ["file"], properties: { url: false, authorization_env: false, ca_file: false } },
+        { required: ["url"], properties: { file: false } },
+      ],
+    }),
+  );
+
 export const ConfigFile = z
   .strictObject({
     version: z.literal(1).check(z.describe("the version of this format, 1")),
@@ -553,6 +603,7 @@ export const ConfigFile = z
     budget: z.optional(budget),
     limits: z.optional(limits),
     blocks: z.optional(blocks),
+    audit: z.optional(audit),
     alibaba: z.optional(
       z
         .strictObject({

@@ -116,6 +116,15 @@ export const issuerTemplate: Rule = (value) => {
   return undefined;
 };
 
+/** A file's name in which `{instance}` may stand, and nothing else in braces. */
+export const auditFile: Rule = (value) => {
+  if (value === "") return "is empty; name the file that the audit events go to";
+  if (CONTROL_CHARACTER.test(value)) return `${quote(value)} has a control character or line break in it; take it out`;
+  return /[{}]/.test(value.replaceAll("{instance}", ""))
+    ? `${quote(value)} has another brace in it than those of {instance}; write that, or none`
+    : undefined;
+};
+
 /** A URL without a path. */
 export const origin: Rule = (value) => {
   const complaint = url(value);

@@ -49,6 +49,7 @@ beforeAll(async () => {
       policy: POLICY,
       secrets: [KEY.slice(-64)],
       files: { "blocks.txt": "subject ci blocked\ngrant frozen\n" },
+      isAuditSinkUp: () => false,
     }),
     startHarness({ environment: () => ({ FC_FUNCTION_NAME: "broker" }) }),
     startHarness({

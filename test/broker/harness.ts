@@ -109,6 +109,7 @@ export interface HarnessOptions {
   readonly sleep?: (ms: number) => Promise<void>;
   /** What a credential waits for before it leaves. */
   readonly written?: () => Promise<void>;
+  readonly isAuditSinkUp?: () => boolean;
   /** How long a request waits for Redis; as long as in earnest when left out. */
   readonly redisLimitMs?: number;
   /** How long the cloud has for an answer; as in earnest when left out. */
@@ -172,6 +173,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     }, now),
     onKeysExpired: () => keysExpired.count++,
     ...(options.written === undefined ? {} : { written: options.written }),
+    ...(options.isAuditSinkUp === undefined ? {} : { isAuditSinkUp: options.isAuditSinkUp }),
     ...(options.redisLimitMs === undefined ? {} : { redisLimitMs: options.redisLimitMs }),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   };

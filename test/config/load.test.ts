@@ -170,6 +170,87 @@ describe("limits and blocks", () => {
   });
 });
 
+describe("audit", () => {
+  const withAudit = (text: string, files: Readonly<Record<string, string>> = {}) => {
+    const readFile = (path: string) => {
+      if (path === "./cluster-jwks.json") return JSON.stringify({ keys: [KEY] });
+      if (files[path] === undefined) throw Object.assign(new Error("no such file"), { code: "ENOENT" });
+      return files[path];
+    };
+    return parseConfig(`${CONTRACT}audit: ${text}\n`, { file: "broker.yaml", readFile }).audit;
+  };
+
+  test("the documented examples load", () => {
+    const page = (name: string) => readFileSync(new URL(`../../docs/${name}.md`, import.meta.url), "utf8");
+    const example = (name: string) => /^```yaml\naudit:\n([^`]*)^```$/m.exec(page(name))?.[1] ?? "";
+    expect(withAudit(`\n${example("configuration")}`)).toEqual({
+      to: { url: "https://logs.example.com/acr-broker", authorizationVariable: "ACR_BROKER_AUDIT_AUTHORIZATION" },
+      whenUnavailable: "refuse",
+    });
+    expect(withAudit(`\n${example("audit")}`)).toEqual({
+      to: { file: "/mnt/audit/acr-broker/{instance}.jsonl" },
+      whenUnavailable: "refuse",
+    });
+    expect(withAudit("{ file: a.jsonl, when_unavailable: continue }")?.whenUnavailable).toBe("continue");
+  });
+
+  test("a private CA of the collector is read from beside the policy", () => {
+    const { cert } = makeCa();
+    expect(withAudit("{ url: https://logs.example.com, ca_file: ./logs.pem }", { "./logs.pem": cert })?.to).toEqual({
+      url: "https://logs.example.com",
+      ca: { path: "./logs.pem", certificates: [cert] },
+    });
+  });
+
+  const ONE_OF_TWO =
+    "audit: is to have file or url, one of the two; name where the events go beside standard output, or take the key out";
+  test.each([
+    ["{}", "{}", ONE_OF_TWO],
+    ["{ when_unavailable: refuse }", "{", ONE_OF_TWO],
+    ["{ file: a, url: https://logs.example.com }", "{", ONE_OF_TWO],
+    ['{ file: "" }', '""', "audit.file: is empty; name the file that the audit events go to"],
+    ['{ file: "a\\nb" }', '"a', "has a control character or line break in it; take it out"],
+    ['{ file: "a-{pid}" }', '"a', '"a-{pid}" has another brace in it than those of {instance}; write that, or none'],
+    ["{ file: a, ca_file: b }", "ca_file", "audit.ca_file: stands beside file, which asks nobody; keep it for a url"],
+    [
+      "{ file: a, authorization_env: B }",
+      "authorization_env",
+      "audit.authorization_env: stands beside file, which asks nobody; keep it for a url",
+    ],
+    [
+      "{ url: http://logs.example.com }",
+      "http",
+      '"http://logs.example.com" is not https; http is for this machine alone',
+    ],
+    ["{ url: https://secret@logs.example.com }", "http", '"…@logs.example.com" is not a plain URL'],
+    ["{ url: https://logs.example.com?token=secret }", "http", '"https://logs.example.com?…" is not a plain URL'],
+    [
+      "{ url: http://127.0.0.1:1, ca_file: b }",
+      "ca_file",
+      "audit.ca_file: stands beside an http url, where nothing is vouched for",
+    ],
+    ["{ url: https://logs.example.com, ca_file: gone.pem }", "gone.pem", 'audit.ca_file: "gone.pem" cannot be read'],
+    [
+      "{ url: https://logs.example.com, authorization_env: Bearer abc }",
+      "Bearer",
+      "is no environment variable's name; write the name, such as ACR_BROKER_AUDIT_AUTHORIZATION",
+    ],
+    [
+      "{ url: https://logs.example.com, authorization_env: ALIBABA_CLOUD_SECURITY_TOKEN }",
+      "ALIBABA",
+      "names one of the broker's own keys, which would be sent to the collector",
+    ],
+    ["{ file: a, when_unavailable: ignore }", "ignore", 'audit.when_unavailable: "ignore"'],
+    ["{ file: a, sink: b }", "sink", "audit.sink: "],
+  ])("%s is refused, with its place", (text, place, why) => {
+    const line = CONTRACT.split("\n").length;
+    const refused = () => withAudit(text);
+    expect(refused).toThrow(why);
+    expect(refused).toThrow(`broker.yaml:${line}:${`audit: ${text}`.indexOf(place) + 1}: `);
+    expect(refused).not.toThrow("secret");
+  });
+});
+
 describe("budget", () => {
   const withBudget = (lines: string) => load(`${CONTRACT}budget: ${lines}\n`).budget;
 

@@ -1,7 +1,7 @@
 /**
  * `fetch` as far as it is used here (small answers of issuers and of STS), on node:http and node:https: Node's own takes a fresh
  * process half as long to load as its start took, and takes no CA. No redirects, whatever `init` says; nothing is unpacked, and nothing
- * is asked for packed.
+ * is asked for packed. The audit sink's collector gets its events by it, too.
  */
 
 import type { IncomingMessage } from "node:http";
@@ -15,8 +15,16 @@ export type RequestOf = (protocol: string) => Promise<typeof request>;
 const NO_BODY = [204, 205, 304];
 const REDIRECT = [301, 302, 303, 307, 308];
 
-/** `fetch` for servers that Node believes by itself; `fetchWith` for those of a private CA, with no connection kept, and over https only. */
-export function nodeFetch(requestOf: RequestOf): { fetch: Fetch; fetchWith: FetchWith } {
+export interface NodeFetch {
+  /** For servers that Node believes by itself. */
+  readonly fetch: Fetch;
+  /** For those of a private CA, with no connection kept, and over https only. */
+  readonly fetchWith: FetchWith;
+  /** For either, and for what may be sent twice, whatever its method: over a connection that is kept. */
+  readonly fetchAgain: (certificates?: readonly string[]) => Fetch;
+}
+
+export function nodeFetch(requestOf: RequestOf): NodeFetch {
   return {
     fetch: async (url, init) => {
       const send = await requestOf(new URL(url).protocol);
@@ -25,13 +33,15 @@ export function nodeFetch(requestOf: RequestOf): { fetch: Fetch; fetchWith: Fetc
       return answerTo(send, url, init, {}, true);
     },
     fetchWith: (certificates) => async (url, init) =>
-      answerTo(await requestOf("https:"), url, init, {
-        ca: [...certificates],
-        // An intermediate CA may be the one that is trusted.
-        allowPartialTrustChain: true,
-        agent: false,
-      }),
+      answerTo(await requestOf("https:"), url, init, { ...believing(certificates), agent: false }),
+    fetchAgain: (certificates) => async (url, init) =>
+      answerTo(await requestOf(new URL(url).protocol), url, init, certificates ? believing(certificates) : {}, true),
   };
+}
+
+function believing(certificates: readonly string[]): RequestOptions {
+  // An intermediate CA may be the one that is trusted.
+  return { ca: [...certificates], allowPartialTrustChain: true };
 }
 
 /** `again`: once more where the kept connection that it was sent over had been closed. @throws TypeError, or the signal's reason */
@@ -58,7 +68,7 @@ async function answerTo(
       sent.once("response", resolve);
       // Also one that comes after the answer has begun, which its body then tells.
       sent.on("error", (error) => {
-        mayBeStale = sent.reusedSocket && (error as NodeJS.ErrnoException).code === "ECONNRESET";
+        mayBeStale = sent.reusedSocket && ["ECONNRESET", "EPIPE"].includes((error as NodeJS.ErrnoException).code ?? "");
         reject(error);
       });
       sent.end(body ?? undefined);
@@ -66,7 +76,7 @@ async function answerTo(
     return responseOf(answer, failed);
   } catch (error) {
     if (again && mayBeStale && !signal?.aborted) {
-      return answerTo(send, url, { headers, signal } as RequestInit, { ...options, agent: false });
+      return answerTo(send, url, { method, headers, body, signal } as RequestInit, { ...options, agent: false });
     }
     throw error instanceof TypeError ? error : failed(error);
   }
@@ -76,7 +86,9 @@ async function answerTo(
 function responseOf(answer: IncomingMessage, failed: (cause: unknown) => unknown): Response {
   const { statusCode: status = 0 } = answer;
   if (REDIRECT.includes(status) || NO_BODY.includes(status)) {
-    answer.destroy();
+    // Of a 204 nothing can come, and its connection is good for more.
+    if (status === 204) answer.resume();
+    else answer.destroy();
     if (REDIRECT.includes(status)) throw failed(undefined);
     return { status, body: null } as Response;
   }

@@ -132,7 +132,11 @@ export const discovery = z.strictObject({
 
 const status = <const Word extends string>(...words: Word[]) => z.strictObject({ status: z.enum(words) });
 export const alive = status("ok");
-export const ready = z.strictObject({ status: z.literal("ready"), blocks_age_seconds: z.optional(seconds) });
+export const ready = z.strictObject({
+  status: z.literal("ready"),
+  blocks_age_seconds: z.optional(seconds),
+  audit_sink: z.optional(z.enum(["up", "down"])),
+});
 export const initialized = status("initialized");
 export const stopping = status("idle", "waiting");
 

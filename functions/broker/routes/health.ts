@@ -18,9 +18,16 @@ export interface Health {
 
 export function healthRoutes(
   app: Broker["app"],
-  parts: { health: Health; keys: (headers: Headers) => RoleKeys; blocks: Blocks; version: string; digest: string },
+  parts: {
+    health: Health;
+    keys: (headers: Headers) => RoleKeys;
+    blocks: Blocks;
+    isAuditSinkUp: (() => boolean) | undefined;
+    version: string;
+    digest: string;
+  },
 ): void {
-  const { health, keys, blocks, version, digest } = parts;
+  const { health, keys, blocks, isAuditSinkUp, version, digest } = parts;
   app.get("/healthz", () => json({ status: "ok" }));
   app.get("/readyz", async (c) => {
     if (health.draining) throw new BrokerError("not_ready", "the broker is stopping", { retryAfterSeconds: 5 });
@@ -29,7 +36,12 @@ export function healthRoutes(
     keys(c.req.raw.headers);
     await blocks.current();
     const age = blocks.ageSeconds();
-    return json({ status: "ready", ...(age === undefined ? {} : { blocks_age_seconds: age }) });
+    return json({
+      status: "ready",
+      ...(age === undefined ? {} : { blocks_age_seconds: age }),
+      // Ready all the same: what is asked next is how it is seen to be up again, and it is no one instance's trouble.
+      ...(isAuditSinkUp === undefined ? {} : { audit_sink: isAuditSinkUp() ? "up" : "down" }),
+    });
   });
   app.get("/version", () => json({ name: "acr-token-broker", version, policy_digest: digest, node: process.version }));
 }
