@@ -50,6 +50,7 @@ describe.skipIf(!schemaExists)("s.yaml against the component's schema made stric
   test.each([
     ["redis", "ACR_BROKER_REDIS_PASSWORD"],
     ["credentials", "ACR_BROKER_CACHE_KEY"],
+    ["audit", "ACR_BROKER_AUDIT_AUTHORIZATION"],
   ])("the secret of %s, once uncommented, fits too", (block, variable) => {
     const file = write(uncomment(block, source));
     const withSecret = preview(file, { [variable]: "canary" }).resources.broker.props;

@@ -10,6 +10,8 @@ import { afterEach, describe, expect, test } from "vitest";
 import { httpsSink } from "../../../functions/broker/audit-sink/https.ts";
 import { nodeFetch } from "../../../functions/broker/http/fetch.ts";
 import { type Certificate, makeCa } from "../../certificates.ts";
+import { FAULTS } from "../../faults/faults.ts";
+import { startProxy } from "../../faults/proxy.ts";
 
 const ca = makeCa();
 
@@ -90,42 +92,44 @@ test("a connection that was closed meanwhile is no failure: the batch is sent ag
   expect([await put("b\n"), bodies]).toEqual([undefined, ["a\n", "b\n"]]);
 });
 
-test.each([
-  ["an error", status(500), "status 500"],
-  ["a refusal", status(401), "status 401"],
-  ["another place", status(307, { location: "http://127.0.0.1:1/" }), "the connection failed or was redirected"],
-  ["nothing, and hangs up", ((asked) => asked.socket.destroy()) as RequestListener, "ECONNRESET"],
-])("%s is told in words of ours", async (_, listener, why) => {
-  expect(await sinkFor(await serve(listener))("a\n")).toBe(why);
+test("a refusal is told by its status, and nothing of its words", async () => {
+  expect(await sinkFor(await serve(status(401)))("a\n")).toBe("status 401");
 });
 
-test("nobody there", async () => {
-  const url = await serve(status(200));
-  const [server] = servers.splice(0);
-  await new Promise((resolve) => server?.close(resolve));
-  expect(await sinkFor(url)("a\n")).toBe("ECONNREFUSED");
-});
+/** What it says of each fault that an upstream over HTTP can have; undefined where the events were taken. */
+const SAYS: Readonly<Record<string, string | undefined>> = {
+  "nobody listens": "ECONNREFUSED",
+  "its name is not found": "ENOTFOUND",
+  "the connection is reset": "ECONNRESET",
+  "the connection is reset in the answer": undefined,
+  "it takes the question and says nothing": "no answer within 2 s",
+  "it answers a byte at a time": undefined,
+  "it answers a little late": undefined,
+  "the answer is cut off": undefined,
+  "the answer never ends": undefined,
+  "an error page never ends": "status 503",
+  "the answer is HTML": undefined,
+  "the answer is of another protocol": "HPE_INVALID_CONSTANT",
+  "it sends us elsewhere": "the connection failed or was redirected",
+  "an error page each time": "status 503",
+  "it answers 429": "status 429",
+};
 
-test("no answer is waited for two seconds", async () => {
-  const put = sinkFor(await serve((asked) => void asked.resume()));
+test.each(
+  Object.entries(FAULTS).flatMap(([name, fault]) =>
+    fault.at.includes("issuer") && !fault.tls && !name.includes("clock") ? [{ name, fault }] : [],
+  ),
+)("$name", async ({ name, fault }) => {
+  const proxy = await startProxy(Number(new URL(await serve(status(200))).port));
+  const put = sinkFor(`http://localhost:${proxy.port}/events`);
+  expect(await put("a\n")).toBeUndefined();
+  const heal = fault.strike({ proxy, clocks: { theirs: () => {}, ours: () => {} } });
   const begun = performance.now();
-  expect(await put("a\n")).toBe("no answer within 2 s");
+  expect(Object.keys(SAYS)).toContain(name);
+  expect(await put("b\n")).toBe(SAYS[name]);
   expect(performance.now() - begun).toBeLessThan(3_000);
-});
-
-test("once its status says so it has them, whatever becomes of its words, which may have no end", async () => {
-  const put = sinkFor(
-    await serve((asked, response) => {
-      asked.resume();
-      response.writeHead(200);
-      const more = () => {
-        while (!response.destroyed && response.write("x".repeat(16_384)));
-      };
-      response.on("drain", more);
-      more();
-    }),
-  );
-  expect([await put("a\n"), await put("b\n")]).toEqual([undefined, undefined]);
+  heal?.();
+  await proxy.close();
 });
 
 describe("over TLS", () => {

@@ -60,8 +60,17 @@ async function start(audit: string): Promise<BrokerProcess> {
   return broker;
 }
 
+const tokens: string[] = [];
+
+async function mint(branch: string): Promise<string> {
+  const token = await issuer.mint(jobClaims(branch));
+  tokens.push(token);
+  plantCanaries([token.split(".")[2] as string]);
+  return token;
+}
+
 async function ask({ url }: BrokerProcess, given?: string) {
-  const token = given ?? (await issuer.mint(jobClaims("main")));
+  const token = given ?? (await mint("main"));
   const begun = performance.now();
   const response = await fetch(`${url}/v1/token`, {
     method: "POST",
@@ -135,7 +144,7 @@ describe("a collector", () => {
     const broker = await start(collector.audit("refuse"));
     expect((await ask(broker)).status).toBe(200);
     expect((await ask(broker, "no.token.atall")).status).toBe(401);
-    expect((await ask(broker, await issuer.mint(jobClaims("other")))).status).toBe(403);
+    expect((await ask(broker, await mint("other"))).status).toBe(403);
     expect((await ask(broker)).status).toBe(200);
     expect(await sinkState(broker)).toEqual([200, "up"]);
     await soon(() => expect(logged(broker)).toHaveLength(4));
@@ -150,7 +159,10 @@ describe("a collector", () => {
     expect(log).toMatchObject({ decisions: 3, refused: 1, other: 0, damaged: 0 });
     expect(await broker.stop()).toBe(0);
     await soon(() => expect(warnings(broker)).toEqual([]));
-    expect(broker.output()).not.toContain(AUTHORIZATION);
+    const secrets = [AUTHORIZATION, ...cloud.secrets(), ...tokens.map((token) => token.split(".")[2] as string)];
+    for (const text of [broker.output(), collector.lines().join()]) {
+      expect(secrets.filter((secret) => text.includes(secret))).toEqual([]);
+    }
   });
 
   test("refuse: killed or frozen it costs the credential, at most two seconds, and no token; when it is back, all is as before", async () => {
@@ -166,7 +178,7 @@ describe("a collector", () => {
 
     await collector.kill();
     // Each token may be used once.
-    const token = await issuer.mint(jobClaims("main"));
+    const token = await mint("main");
     for (let count = 0; count < 3; count++) {
       const { tookMs, requestId: _, ...refused } = await ask(broker, token);
       expect(refused).toEqual({
@@ -271,6 +283,56 @@ describe("a file", () => {
     expect((await ask(broker)).status).toBe(200);
     expect(await sinkState(broker)).toEqual([200, "up"]);
   });
+});
+
+describe("a caller", () => {
+  const FORGED =
+    '{"time":"2026-06-01T12:00:00.000Z","event":"decision","version":1,"issued":true,"subject":"somebody"}';
+  const HOSTILE = {
+    "a line of its own": `job\n${FORGED}\r\n${FORGED}\u2028${FORGED}\u0085`,
+    "the end of the string": `job","outcome":"allow"}\n${FORGED}`,
+    "what a terminal does":
+      "\u001b[2J\u001b]0;owned\u0007\u001b]8;;http://evil.example\u0007\u009b31m\u202e\u0000\b\u007f",
+    "half a character": "\ud800 and \udfff",
+    "as many letters as a token has room for": `${"\u001b[2J\n".repeat(50)}${"x".repeat(4_800)}`,
+    "more than a token has room for": `${"\u001b[2J\n".repeat(50)}${"x".repeat(9_700)}`,
+  };
+
+  test.each(Object.entries(HOSTILE))(
+    "whose name has %s in it has one line in the sink, and no way to who reads it",
+    async (_, sub) => {
+      const file = join(folder, "audit.jsonl");
+      const broker = await start(`{ file: ${file} }`);
+      const token = await issuer.mint({ ...jobClaims("main"), sub });
+      const response = await fetch(`${broker.url}/oauth2/token`, {
+        method: "POST",
+        body: new URLSearchParams({
+          grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
+          subject_token: token,
+          subject_token_type: "urn:ietf:params:oauth:token-type:jwt",
+          scope: "repository:web/app:pull",
+        }),
+      });
+      // A refusal does not wait for it.
+      await soon(() => expect(readFileSync(file, "utf8")).not.toBe(""));
+      const [line = "", ...others] = readFileSync(file, "utf8").split("\n");
+      const event = JSON.parse(line) as Record<string, unknown>;
+      expect(others).toEqual([""]);
+      if (sub.length < 9_000) expect(event).toMatchObject({ event: "decision", issued: true, subject: sub });
+      else expect(line).toMatch(/"code":"invalid_token"(?!.*x{10})/);
+      expect(response.status).toBe(sub.length < 9_000 ? 200 : 400);
+
+      const read = (...args: string[]) =>
+        promisify(execFile)(process.execPath, [CLI, "audit", file, ...args]).catch(
+          (error: { stdout: string; stderr: string }) => error,
+        );
+      for (const { stdout, stderr } of [await read(), await read("--could-push", "web/app", "--at", "2026-06-01")]) {
+        expect(`${stdout}${stderr}`).toMatch(/^[\x20-\x7e\n…]*$/);
+        expect(stdout.split("\n").length).toBeLessThanOrEqual(3);
+        expect(stdout).not.toMatch(/^somebody|^ci:somebody/m);
+      }
+    },
+  );
 });
 
 test.each([
