@@ -118,7 +118,7 @@ function batch(): Batch {
   return { written, settle };
 }
 
-function unwritten(): BrokerError {
+export function unwritten(): BrokerError {
   return new BrokerError(
     "not_ready",
     "what is decided cannot be recorded at the moment; try again, and tell the broker's operator if it stays so",

@@ -4,9 +4,9 @@
  * that the sink refuses would keep all later ones from it.
  */
 
-import { type LinesOutside, lines } from "./lines.ts";
+import { type LinesOutside, lines, unwritten } from "./lines.ts";
 
-/** How long it may take a batch, and so how long a credential waits for it at most. */
+/** How long a batch may take, and how long a credential waits for it at most, also where a batch before it took most of that. */
 export const LONGEST_PUT_MS = 2_000;
 
 /** That it fails is told that often at most: one that fails every other time shall not fill the log. */
@@ -80,12 +80,20 @@ export function sink({ name, put, whenUnavailable, warn, now, soon, after }: Sin
       missing += count;
     },
   });
+
+  function inTime(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const cancel = after(LONGEST_PUT_MS, () => reject(unwritten()));
+      void out.written().then(resolve, reject).finally(cancel);
+    });
+  }
+
   return {
     write: out.write,
     async written() {
-      if (whenUnavailable === "refuse") return out.written();
+      if (whenUnavailable === "refuse") return inTime();
       // One that is known to fail need not be waited for.
-      if (isUp) await out.written().catch(() => {});
+      if (isUp) await inTime().catch(() => {});
     },
     isUp: () => isUp,
   };

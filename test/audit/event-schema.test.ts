@@ -61,6 +61,30 @@ test("a reader lets pass what a later broker adds, but not another version", () 
   expect([check({ ...refused, added: 1 }), check({ ...refused, version: 2 })]).toEqual([true, false]);
 });
 
+test("docs/audit.md's queries ask for fields of the event that they are about", () => {
+  const page = readFileSync(new URL("../../docs/audit.md", import.meta.url), "utf8");
+  const { oneOf } = eventSchema() as { oneOf: { title: string; properties: object }[] };
+  const queries = [...page.matchAll(/`(event: [^`]*)`/g)].flatMap(([, query = ""]) =>
+    query.includes(" and ") ? [query] : [],
+  );
+  expect(queries.length).toBeGreaterThanOrEqual(5);
+  for (const query of queries) {
+    const [search = "", analysis = ""] = query.split(" \\| ");
+    const [, title] = /^event: (\w+)/.exec(search) ?? [];
+    const named = [
+      ...[...search.matchAll(/(\w+): /g)].map(([, field]) => field),
+      ...[...analysis.matchAll(/[a-z_]+(?=[ ,])/g)]
+        .map(([field]) => field)
+        .filter((word) => !/^(?:denials|refused|count)$/.test(word)),
+    ];
+    const fields = Object.keys(oneOf.find((form) => form.title === title)?.properties ?? {});
+    expect(
+      named.filter((field) => !fields.includes(String(field))),
+      query,
+    ).toEqual([]);
+  }
+});
+
 test("docs/audit.md has a row for each field, with the schema's own words", () => {
   const page = readFileSync(new URL("../../docs/audit.md", import.meta.url), "utf8");
   const { oneOf } = eventSchema() as {
