@@ -130,6 +130,20 @@ describe("what cannot be written is told, and the next is tried", () => {
     expect(await open(folder)("a\n")).toBe("EISDIR");
   });
 
+  test("a disk with room for half a line; when there is more again, the next line does not continue that half", async () => {
+    // No file of this process may be longer, which is seen as a disk is that fills up.
+    const limit = (bytes: string) => execFileSync("prlimit", ["--pid", String(process.pid), `--fsize=${bytes}:`]);
+    const put = open(path);
+    await put("a\n");
+    try {
+      limit("5");
+      expect(await put("bcdefgh\n")).toBe("EFBIG");
+    } finally {
+      limit("unlimited");
+    }
+    expect([await put("i\n"), content()]).toEqual([undefined, "a\nbcd\ni\n"]);
+  });
+
   // Root may write anywhere.
   test.skipIf(process.getuid?.() === 0)("a file of somebody else", async () => {
     writeFileSync(path, "");

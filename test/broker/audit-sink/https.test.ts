@@ -1,17 +1,23 @@
 /** Events to real collectors over HTTP and TLS, well and ill. */
 
+import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { RequestListener } from "node:http";
 import { createServer as createPlainServer, type Server as HttpServer, request as plainRequest } from "node:http";
 import { createServer, request } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, test } from "vitest";
 import { httpsSink } from "../../../functions/broker/audit-sink/https.ts";
 import { nodeFetch } from "../../../functions/broker/http/fetch.ts";
 import { type Certificate, makeCa } from "../../certificates.ts";
+import { haveTools } from "../../e2e/tools.ts";
 import { FAULTS } from "../../faults/faults.ts";
 import { startProxy } from "../../faults/proxy.ts";
+import { freePort } from "../../store/redis-server.ts";
 
 const ca = makeCa();
 
@@ -64,6 +70,25 @@ test("each batch is one POST of JSON lines, with the whole header that was given
   // Two, where the end of an answer came after the next batch.
   expect(sockets.size).toBeLessThanOrEqual(2);
 });
+
+test.skipIf(!haveTools(["busybox"]))(
+  "a server that nobody here wrote, which closes each connection, has them",
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), "collector-"));
+    mkdirSync(join(folder, "cgi-bin"));
+    const script = '#!/bin/sh\nhead -c "$CONTENT_LENGTH" >> ../events.jsonl\nprintf "Status: 200 OK\\r\\n\\r\\n"\n';
+    writeFileSync(join(folder, "cgi-bin/events"), script, { mode: 0o755 });
+    const port = await freePort();
+    const httpd = spawn("busybox", ["httpd", "-f", "-p", `127.0.0.1:${port}`, "-h", folder], { stdio: "ignore" });
+    const put = sinkFor(`http://127.0.0.1:${port}/cgi-bin/events`);
+    while ((await put("a\n")) === "ECONNREFUSED");
+    expect([await put("b\n"), await put("c\n")]).toEqual([undefined, undefined]);
+    expect(readFileSync(join(folder, "events.jsonl"), "utf8")).toBe("a\nb\nc\n");
+    httpd.kill();
+    await once(httpd, "exit");
+    rmSync(folder, { recursive: true });
+  },
+);
 
 test("without a header none is sent", async () => {
   let headers: object = {};
