@@ -42,21 +42,28 @@ export function sink({ name, put, whenUnavailable, warn, now, soon, after }: Sin
   let toldAt = Number.NEGATIVE_INFINITY;
   /** Since the start. */
   let missing = 0;
-  const inWords = () => `${missing} events since the start are on standard output alone`;
+  let toldMissing = 0;
+  const mayTell = () => Math.abs(now().getTime() - toldAt) >= TOLD_EVERY_MS;
+
+  function tell(what: string): void {
+    toldMissing = missing;
+    warn(`the audit sink (${name}) ${what}; ${missing} events since the start are on standard output alone`);
+  }
 
   function failed(why: string): void {
     isUp = false;
-    if (Math.abs(now().getTime() - toldAt) < TOLD_EVERY_MS) return;
+    if (!mayTell()) return;
     toldAt = now().getTime();
     isTold = true;
     const credentials =
       whenUnavailable === "refuse" ? "no credential leaves until it does" : "credentials leave all the same";
-    warn(`the audit sink (${name}) does not take events (${why}): ${credentials}; ${inWords()}`);
+    tell(`does not take events (${why}): ${credentials}`);
   }
 
   function took(): void {
     isUp = true;
-    if (isTold) warn(`the audit sink (${name}) takes events again; ${inWords()}`);
+    // Also of a failure that could not be told when it was.
+    if (isTold || (missing > toldMissing && mayTell())) tell("takes events again");
     isTold = false;
   }
 

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type SinkParts, sink } from "../../shared/audit/sink.ts";
 
@@ -185,6 +186,57 @@ test("continue: credentials leave without their event, and none waits for a sink
   const second = s.give("b\n");
   s.pass(2_000);
   expect([await first, await second, await s.give("c\n")]).toEqual(Array(3).fill("given"));
+});
+
+test("refuse: whatever the sink does and whenever, each credential that is given has its event there, each is decided within two seconds, and what is missing is what was counted", async () => {
+  const step = fc.oneof(
+    fc.constant({ kind: "give" } as const),
+    fc.constant({ kind: "deny" } as const),
+    fc.record({ kind: fc.constant("answer" as const), problem: fc.option(fc.constant("ENOSPC"), { nil: undefined }) }),
+    fc.record({ kind: fc.constant("pass" as const), ms: fc.integer({ min: 1, max: 3_000 }) }),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+      const s = await ready("refuse");
+      const taken = new Set<string>();
+      const asked: { line: string; becomes?: string }[] = [];
+      let denials = 0;
+      const answer = async (problem?: string) => {
+        const batch = s.texts().length;
+        await s.answer(problem);
+        if (problem === undefined && !answered.has(batch))
+          for (const line of s.texts()[batch - 1]?.match(/.+\n/g) ?? []) taken.add(line);
+        answered.add(batch);
+      };
+      const answered = new Set([1]);
+      for (const one of steps) {
+        if (one.kind === "give") {
+          const given: (typeof asked)[number] = { line: `given-${asked.length}\n` };
+          asked.push(given);
+          void s.give(given.line).then((becomes) => {
+            given.becomes = becomes;
+          });
+        } else if (one.kind === "deny") s.write(`denied-${denials++}\n`);
+        else if (one.kind === "pass") s.pass(one.ms);
+        else await answer(one.problem);
+        await settled();
+        for (const { line, becomes } of asked) if (becomes === "given") expect(taken).toContain(line);
+      }
+      s.pass(2_000);
+      await settled();
+      expect(asked.filter(({ becomes }) => becomes === undefined)).toEqual([]);
+      // It works on: what is still under way is taken, and so is the next.
+      s.pass(60_000);
+      for (let count = 0; count < 3; count++) await answer();
+      const last = s.give("last\n");
+      await settled();
+      await answer();
+      expect([await last, s.isUp()]).toEqual(["given", true]);
+      const told = Number(/; (\d+) events/.exec(s.warnings.at(-1) ?? "; 0 events")?.[1]);
+      expect(asked.length + denials + 1 - taken.size).toBe(told);
+    }),
+    { numRuns: 300 },
+  );
 });
 
 test("a sink that cannot be used at the start says so before anybody asks", async () => {
