@@ -47,7 +47,7 @@ export function loadSdk(): Promise<Sdk> {
 async function readBounded(answer: Readable): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  // The vendor's own time limit is lost on a connection that is used again: the timer of the call before takes it away.
+  stopVendorsTimer(answer);
   const limit = setTimeout(() => answer.destroy(), LONGEST_READ_MS);
   try {
     for await (const chunk of answer) {
@@ -59,6 +59,19 @@ async function readBounded(answer: Readable): Promise<Buffer> {
     clearTimeout(limit);
   }
   return Buffer.concat(chunks);
+}
+
+/**
+ * The vendor's HTTP client leaves its timer on where it does not read the answer itself. For three seconds each call would stay in memory,
+ * tokens and all; and the timer of one takes away that of the next over the same connection. From here on ours counts.
+ */
+function stopVendorsTimer(answer: Readable & { readonly socket?: object | null }): void {
+  const socket = answer.socket as Record<symbol, NodeJS.Timeout | null> | null | undefined;
+  if (!socket) return;
+  const name = Object.getOwnPropertySymbols(socket).find(({ description }) => description === "TIMER::READ_TIMER");
+  if (name === undefined) return;
+  clearTimeout(socket[name] ?? undefined);
+  socket[name] = null;
 }
 
 /** `module.exports` of a CommonJS module, however it was imported. */
