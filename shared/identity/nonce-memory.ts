@@ -9,6 +9,7 @@
  */
 
 import { BrokerError } from "../error.ts";
+import { digestOf } from "./digest-table.ts";
 import { fairMemory } from "./fair-memory.ts";
 
 /** Kept for four minutes at most, and only of callers whose account is configured: 400 a second. */
@@ -38,8 +39,8 @@ export interface NonceMemory {
 }
 
 export function nonceMemory(now: () => Date): NonceMemory {
-  const kept = fairMemory<true>(MOST_KEPT);
-  const inFlight = fairMemory<true>(MOST_IN_FLIGHT);
+  const kept = fairMemory(MOST_KEPT);
+  const inFlight = fairMemory(MOST_IN_FLIGHT);
   let strangers = 0;
   /** Access key ids that STS has vouched for, the last at the end. */
   const known = new Set<string>();
@@ -54,7 +55,7 @@ export function nonceMemory(now: () => Date): NonceMemory {
   return {
     async once({ accessKeyId, nonce, goodUntil, address }, accept) {
       const time = now().getTime();
-      const key = `${accessKeyId} ${nonce}`;
+      const key = digestOf(`${accessKeyId} ${nonce}`);
       if (kept.get(key, time) || inFlight.get(key, time)) {
         throw new BrokerError(
           "token_replayed",
@@ -62,11 +63,11 @@ export function nonceMemory(now: () => Date): NonceMemory {
         );
       }
       const isStranger = !known.has(accessKeyId);
-      const owner = address ?? accessKeyId;
+      const owner = digestOf(address ?? accessKeyId);
       const isTooMany = isStranger && strangers >= MOST_STRANGERS;
       // Taken out when it ends, and not by time.
-      const taken = { owner, until: Number.POSITIVE_INFINITY, value: true } as const;
-      if (isTooMany || !inFlight.keep(key, taken, time)) {
+      const taken = { owner, until: Number.POSITIVE_INFINITY };
+      if (isTooMany || inFlight.keep(key, taken, time) === undefined) {
         throw new BrokerError("rate_limited", "too many signed identities are being verified; try again", {
           retryAfterSeconds: 1,
         });
@@ -75,7 +76,7 @@ export function nonceMemory(now: () => Date): NonceMemory {
       try {
         // Before STS is asked: an identity that cannot be remembered must not be accepted there. One millisecond longer, since it is
         // still good in the last one of its window.
-        if (!kept.keep(key, { owner: accessKeyId, until: goodUntil.getTime() + 1, value: true }, time)) {
+        if (kept.keep(key, { owner: digestOf(accessKeyId), until: goodUntil.getTime() + 1 }, time) === undefined) {
           const why = "more signed identities of yours are in use than this instance remembers at once; try again";
           throw new BrokerError("not_ready", why, { retryAfterSeconds: 30 });
         }
