@@ -1,6 +1,6 @@
 /**
  * `npm run build`: dist/ is what `s deploy` uploads: what starts with `node server.cjs`, and the policy, as it
- * was written and compiled.
+ * was written and compiled; and what it is made of, with checksums: docs/supply-chain.md.
  * build/ is what stays here, and what the npm package has: the command line (CommonJS, since it starts some 10 ms earlier than
  * the same as ESM), and the SDK with its types.
  */
@@ -20,17 +20,22 @@ import {
 import { readFile } from "node:fs/promises";
 import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
-import { type BuildOptions, build, type OnResolveArgs, type OnResolveResult } from "esbuild";
+import { type BuildOptions, build, type Metafile, type OnResolveArgs, type OnResolveResult } from "esbuild";
 import { sha256, WRAPPER } from "./functions/broker/code-cache/load.ts";
 import { makeCaches } from "./functions/broker/code-cache/make.ts";
 import { VENDORS_CODE, whenNeeded } from "./functions/broker/code-cache/when-needed.ts";
 import { reference } from "./functions/broker/reference/reference.ts";
 import packageJson from "./package.json" with { type: "json" };
+import { describe, sum } from "./packaging/describe.ts";
+import { merged } from "./packaging/shipped.ts";
 import { compile, type Source } from "./shared/config/compiled.ts";
 import { type BrokerConfig, ConfigError } from "./shared/config/config.ts";
 import { loadConfig } from "./shared/config/load.ts";
 
 const MAKING = "dist.making";
+
+/** What the files of each of the two packages were made of. */
+const made: Readonly<Record<"dist" | "build", Metafile[]>> = { dist: [], build: [] };
 
 const BUNDLE = {
   bundle: true,
@@ -41,6 +46,7 @@ const BUNDLE = {
   minify: true,
   // Frames in the log keep their functions' names.
   keepNames: true,
+  metafile: true,
 } satisfies BuildOptions;
 
 /** Which loader it is that compiles policies, and that a policy must have been compiled by to be used: shared/config/compiled.ts. */
@@ -50,7 +56,7 @@ const define = { ACR_BROKER_LOADER: JSON.stringify(loader) };
 // First, so that `acr-broker check` is there to say what is wrong with a policy that stops the build further down.
 for (const name of ["acr-broker", "docker-credential-acr-broker"]) {
   const outfile = `build/${name}.cjs`;
-  await build({
+  const { metafile } = await build({
     ...BUNDLE,
     define,
     entryPoints: [`cli/${name}.ts`],
@@ -58,17 +64,21 @@ for (const name of ["acr-broker", "docker-credential-acr-broker"]) {
     banner: { js: "#!/usr/bin/env node" },
   });
   chmodSync(outfile, 0o755);
+  made.build.push(metafile);
 }
 
 // For any runtime: one file that reads like its source, whose bundler is the user's.
-await build({
+const sdk = await build({
   bundle: true,
   platform: "neutral",
   target: "es2022",
   format: "esm",
   entryPoints: ["shared/client/index.ts"],
   outfile: "build/client.js",
+  metafile: true,
 });
+made.build.push(sdk.metafile);
+describe("build", merged(made.build), ".");
 declareTypes("build/types");
 
 const policy = process.env["BROKER_CONFIG"] || "broker.yaml";
@@ -86,8 +96,13 @@ for (const { name, bytes } of [...sources, ...shadow]) {
   writeFileSync(join(MAKING, name), bytes);
 }
 writeFileSync(join(MAKING, "broker.compiled.json"), compile(config, sources, loader));
+describe(MAKING, merged(made.dist), ".");
+sum(MAKING);
 rmSync("dist", { recursive: true, force: true });
 renameSync(MAKING, "dist");
+// Not in the npm package: what the tests, and whoever wonders at a size, look at.
+for (const [name, metafiles] of Object.entries(made))
+  writeFileSync(`build/${name}.meta.json`, JSON.stringify(merged(metafiles)));
 
 /**
  * server.cjs, the code that it loads, and V8's caches of that: functions/broker/code-cache/load.ts. What only some starts need, or
@@ -102,7 +117,7 @@ async function buildCode(): Promise<void> {
   };
   const [js, end] = WRAPPER;
   for (const [name, entry] of Object.entries(parts)) {
-    await build({
+    const { metafile } = await build({
       ...BUNDLE,
       define: {
         ...define,
@@ -128,20 +143,29 @@ async function buildCode(): Promise<void> {
         },
       ],
     });
+    made.dist.push(metafile);
+    const strange = /[^\0-\x7f]+/.exec(readFileSync(join(MAKING, name), "utf8"))?.[0];
+    // load.ts reads it as Latin-1, which is quicker. esbuild escapes all but what is in a regular expression.
+    if (strange !== undefined)
+      throw new Error(`${name} has "${strange}" in it: write \\u and four digits in the source`);
     if (name === "broker.cjs") nameWhileLoading(join(MAKING, name));
   }
   const warmUp = join(MAKING, "warm-up.cjs");
   await build({ ...BUNDLE, entryPoints: ["functions/broker/code-cache/warm-up.ts"], outfile: warmUp });
   await makeCaches({ folder: MAKING, warmUp: resolve(warmUp), loader, now: new Date() }, nodes());
   rmSync(warmUp);
-  const files = readdirSync(MAKING, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".cjs"));
+  const files = readdirSync(MAKING, { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".cjs"))
+    .sort();
   const digests = Object.fromEntries(files.map((file) => [file, sha256(readFileSync(join(MAKING, file)))]));
-  await build({
+  const { metafile } = await build({
     ...BUNDLE,
-    define: { ACR_BROKER_CODE: JSON.stringify(digests) },
+    // Not by `define`: the digests of V8's caches are others each time, and by what a file says esbuild chooses its short names.
+    banner: { js: `"use strict";const ACR_BROKER_CODE=${JSON.stringify(digests)};` },
     entryPoints: ["functions/broker/code-cache/launch.ts"],
     outfile: join(MAKING, "server.cjs"),
   });
+  made.dist.push(metafile);
 }
 
 /** Leaves an import of another part's first file to be required when the code runs. */

@@ -25,8 +25,8 @@ const comparable: Rule = (value) => {
   if (value === "") return "is empty; write the value that the claim must have";
   if (CONTROL_CHARACTER.test(value)) return `${quote(value)} has a control character or line break in it; take it out`;
   if (value.trim() !== value) return `${quote(value)} begins or ends with white space; take it out`;
-  // To YAML they are part of the text.
-  if (/^[“”„‟‘’‚‛«»]|[“”„‟‘’‚‛«»]$/.test(value)) {
+  // “ ” „ ‟ ‘ ’ ‚ ‛ « »: to YAML they are part of the text.
+  if (/^[\u2018-\u201f\u00ab\u00bb]|[\u2018-\u201f\u00ab\u00bb]$/.test(value)) {
     return `${quote(value)} has quotes typed by a word processor around it; write straight quotes (")`;
   }
   return undefined;
