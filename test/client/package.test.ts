@@ -11,7 +11,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { createContext, runInContext } from "node:vm";
+import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core";
 import { build } from "esbuild";
+import { publint } from "publint";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type RamHarness, startRamHarness } from "./ram-harness.ts";
 
@@ -169,6 +171,58 @@ describe("its types", () => {
       expect(stdout).toBe("");
     },
   );
+});
+
+test("it has the SDK with its types, the two commands, and the papers: no source, no test, nothing of the sandbox", async () => {
+  const { stdout } = await run("tar", ["-tzf", tarball]);
+  const names = stdout.trim().split("\n");
+  const types = names.filter((name) => name.startsWith("package/build/types/"));
+  expect(
+    types.filter((name) => !/^package\/build\/types\/(?:client\/(?:[\w-]+\/)*[\w-]+|error)\.d\.ts$/.test(name)),
+  ).toEqual([]);
+  expect(names.filter((name) => !types.includes(name)).sort()).toEqual(
+    [
+      "LICENSE",
+      "README.md",
+      "build/THIRD-PARTY-LICENSES",
+      "build/acr-broker.cjs",
+      "build/client.js",
+      "build/docker-credential-acr-broker.cjs",
+      "build/sbom.cdx.json",
+      "package.json",
+    ].map((name) => `package/${name}`),
+  );
+  const { inputs } = JSON.parse(await readFile(join(ROOT, "build/build.meta.json"), "utf8")) as { inputs: object };
+  const foreign = Object.keys(inputs).filter((file) => !/^(?:node_modules|cli|shared)\/|^package\.json$/.test(file));
+  expect(foreign).toEqual([]);
+});
+
+describe("by those who check packages", () => {
+  const tarred = async () => {
+    const bytes = await readFile(tarball);
+    // A buffer of its own: what a Buffer is made of may be a part of a larger one.
+    return new Uint8Array(bytes).buffer;
+  };
+
+  test("publint has nothing to say of it", async () => {
+    const { messages, pkg } = await publint({ pack: { tarball: await tarred() }, strict: true });
+    expect([pkg?.["name"], messages]).toEqual(["acr-token-broker", []]);
+  });
+
+  test("attw finds its types for whoever imports ES modules, and that nobody else can import it", async () => {
+    const checked = await checkPackage(createPackageFromTarballData(new Uint8Array(await tarred())));
+    if (checked.types === false) throw new Error("no types");
+    expect(
+      checked.problems.map((problem) => [problem.kind, "resolutionKind" in problem && problem.resolutionKind]),
+    ).toEqual([
+      ["NoResolution", "node10"],
+      ["CJSResolvesToESM", "node16-cjs"],
+    ]);
+    const { node10, ...modern } = checked.entrypoints["./client"]?.resolutions ?? {};
+    expect(node10?.resolution).toBeUndefined();
+    for (const { resolution } of Object.values(modern))
+      expect(resolution?.fileName).toMatch(/build\/types\/client\/index\.d\.ts$/);
+  });
 });
 
 test("npm install brings it alone, from no registry, and its two commands run", async () => {
