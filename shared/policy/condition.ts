@@ -107,10 +107,10 @@ export function globMatches(pattern: string, text: string): boolean {
   let starAt = -1;
   let starEnd = 0;
   while (t < text.length) {
-    if (p < pattern.length && pattern[p] === "*") {
+    if (pattern[p] === "*") {
       starAt = p++;
       starEnd = t;
-    } else if (p < pattern.length && pattern[p] === text[t]) {
+    } else if (pattern[p] === text[t]) {
       p++;
       t++;
     } else if (starAt !== -1 && !isSeparator(text[starEnd] as string)) {
@@ -120,7 +120,7 @@ export function globMatches(pattern: string, text: string): boolean {
       return false;
     }
   }
-  while (p < pattern.length && pattern[p] === "*") p++;
+  while (pattern[p] === "*") p++;
   return p === pattern.length;
 }
 

@@ -55,7 +55,7 @@ export function parseScope(text: string): ScopeResult {
     return { problem: `${shown} begins with ${quote(type)}; only "repository:" scopes exist here` };
   }
   const levels = name.split("/");
-  const [first = ""] = levels;
+  const [first] = levels as [string];
   if (levels.length === 3 && (first.startsWith("cri-") || HOST.test(first))) {
     const what = first.startsWith("cri-") ? "instance" : "registry's host";
     return { problem: `${shown} names the ${what}; leave it out: repository:${levels[1]}/${levels[2]}:${actionList}` };

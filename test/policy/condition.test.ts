@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Condition, claimValue, globMatches, holds } from "../../shared/policy/condition.ts";
+import {
+  type Condition,
+  claimValue,
+  describeCondition,
+  fails,
+  globMatches,
+  holds,
+} from "../../shared/policy/condition.ts";
 
 describe("globs", () => {
   test.each([
@@ -79,10 +86,53 @@ describe("claims", () => {
   });
 
   test("what every object has is no claim", () => {
-    for (const name of ["constructor", "__proto__", "toString", "constructor.name", "__proto__.x"]) {
+    for (const name of [
+      "constructor",
+      "__proto__",
+      "toString",
+      "constructor.name",
+      "__proto__.x",
+      "__proto__.toString",
+    ]) {
       expect(claimValue({}, name)).toEqual({ kind: "absent" });
     }
     expect(claimValue(JSON.parse('{"__proto__":{"admin":"yes"}}'), "admin")).toEqual({ kind: "absent" });
+  });
+
+  test("nothing lies below a text, a list or null, nor under a name of nothing", () => {
+    const claims = { ref: "main", groups: ["a"], none: null, "": { b: "x" } };
+    for (const name of ["ref.length", "ref.0", "groups.0", "groups.length", "none.x", "ab"]) {
+      expect([name, claimValue(claims, name)]).toEqual([name, { kind: "absent" }]);
+    }
+  });
+
+  test("what cannot be compared says why", () => {
+    const why = (value: unknown) => claimValue({ claim: value }, "claim");
+    expect(why(["a", {}])).toEqual({ kind: "unusable", why: "it is a list of more than texts and numbers" });
+    expect(why(2 ** 53)).toEqual({ kind: "unusable", why: "it is a number that is not a whole number below 2^53" });
+    expect(why(null)).toEqual({ kind: "unusable", why: "it is null" });
+    expect(why({})).toEqual({ kind: "unusable", why: "it is an object" });
+  });
+
+  test("true and false compare as text", () => {
+    expect(claimValue({ protected: true }, "protected")).toEqual({ kind: "value", text: "true" });
+    expect(holds(exact("protected", "false"), { protected: false })).toBe(true);
+    expect(holds(exact("protected", "true"), { protected: false })).toBe(false);
+  });
+
+  test("a condition fails on what is absent or another value, and not on what cannot be compared", () => {
+    const all: readonly Condition[] = [
+      exact("c", "a"),
+      { kind: "any_of", claim: "c", values: ["a"] },
+      { kind: "glob", claim: "c", pattern: "a*" },
+    ];
+    for (const condition of all) {
+      for (const claims of [{}, { c: "b" }]) expect(fails(condition, claims)).toBe(true);
+      for (const c of ["a", ["b"], null, {}, 1.5]) expect([c, fails(condition, { c })]).toEqual([c, false]);
+    }
+    const contains: Condition = { kind: "contains", claim: "c", value: "a" };
+    for (const claims of [{}, { c: ["b"] }, { c: [] }]) expect(fails(contains, claims)).toBe(true);
+    for (const c of [["a"], "b", null, {}, ["b", {}]]) expect([c, fails(contains, { c })]).toEqual([c, false]);
   });
 
   test("numbers compare as text, unless JSON has rounded them", () => {
@@ -123,6 +173,24 @@ describe("claims", () => {
     for (const event of ["pull_request", ["pull_request"], ["push"], null, {}]) {
       expect(holds(condition, { event_name: event }), JSON.stringify(event)).toBe(false);
     }
+  });
+
+  test("each condition has its words", () => {
+    const values = ["a", 'b"'];
+    const words = [
+      exact("c", "a"),
+      { kind: "any_of", claim: "c", values } as const,
+      { kind: "glob", claim: "c", pattern: "a*" } as const,
+      { kind: "contains", claim: "c", value: "a" } as const,
+      { kind: "none_of", claim: "c", values } as const,
+    ].map(describeCondition);
+    expect(words).toEqual([
+      '"a"',
+      'one of "a", "b\\""',
+      'like "a*" (* stays within one segment)',
+      'a list with "a" in it',
+      'none of "a", "b\\"", unless the grant has a condition on it',
+    ]);
   });
 
   describe("padding a value, before or after, never makes it match", () => {

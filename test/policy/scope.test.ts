@@ -5,7 +5,10 @@ import {
   canonicalScopes,
   covers,
   formatScope,
+  isNameComponent,
+  overlaps,
   parseScope,
+  quote,
   type Scope,
 } from "../../shared/policy/scope.ts";
 
@@ -27,6 +30,8 @@ describe("parsing", () => {
       "repository:swebench/sweb.eval.x86_64.astropy_1776_astropy-12907:pull",
     ],
     ["repository:easycv/torch_cuda:pull", "repository:easycv/torch_cuda:pull"],
+    ["repository:a.b.c/app:pull", "repository:a.b.c/app:pull"],
+    [`repository:web/${"a".repeat(251)}:pull`, `repository:web/${"a".repeat(251)}:pull`],
   ])("%s is %s", (text, canonical) => {
     expect(formatScope(scope(text))).toBe(canonical);
   });
@@ -41,6 +46,14 @@ describe("parsing", () => {
       "repository:r.cn-hangzhou.cr.aliyuncs.com/web/app:pull",
       "the registry's host; leave it out: repository:web/app:pull",
     ],
+    ["repository:cri-abc123/web/app:pull", "names the instance; leave it out: repository:web/app:pull"],
+    ["repository:abccri-/web/app:pull", "exactly two levels"],
+    ["pull", "cut at its comma"],
+    ["push", "cut at its comma"],
+    ["repository:web/app:1.0:latest", "is not a scope"],
+    ["repository:web/app:1.0:pull:x", "is not a scope"],
+    ["repository:web/app:?1.0:pull", "is not a scope"],
+    ["repository:Web/*:pull", "lower-case letters"],
     ["registry:catalog:*", 'only "repository:"'],
     ["repository(plugin):web/app:pull", 'only "repository:"'],
     ["repository:web:pull", "exactly two levels"],
@@ -65,7 +78,7 @@ describe("parsing", () => {
     ["repository:web/app:PULL", "the actions are"],
     ["repository:web/app:pull,", "the actions are"],
     ["repository:web/app:pull,pull", "twice"],
-    [`repository:web/${"a".repeat(255)}:pull`, "over 255"],
+    [`repository:web/${"a".repeat(252)}:pull`, "over 255"],
   ])("%j is refused and says why", (text, why) => {
     const result = parseScope(text);
     expect("problem" in result && result.problem).toContain(why);
@@ -74,6 +87,15 @@ describe("parsing", () => {
   test("no text makes it throw", () => {
     fc.assert(fc.property(fc.string({ unit: "binary" }), (text) => void parseScope(text)));
   });
+});
+
+test("a level of a name has 255 characters at most", () => {
+  expect([255, 256].map((length) => isNameComponent("a".repeat(length)))).toEqual([true, false]);
+});
+
+test("what is quoted in a message is cut at 100 characters", () => {
+  const [whole, longer] = ["a".repeat(100), "a".repeat(101)];
+  expect([quote(whole), quote(longer)]).toEqual([`"${whole}"`, `"${whole}…"`]);
 });
 
 const component = fc.constantFrom("a", "b", "web", "web-evil");
@@ -118,4 +140,18 @@ test("a name covers itself and nothing that only begins like it", () => {
 test("a whole namespace is covered only by a whole namespace", () => {
   expect(covers(scope("repository:team/app:pull"), scope("repository:team/*:pull"), "pull")).toBe(false);
   expect(covers(scope("repository:team/*:pull"), scope("repository:team/*:pull"), "pull")).toBe(true);
+});
+
+test.each([
+  ["team/app:pull", "team/app:pull,push", true],
+  ["team/app:pull,push", "team/app:push", true],
+  ["team/*:pull", "team/app:pull", true],
+  ["team/*:pull", "team/*:push", false],
+  ["team/app:pull", "team/app:push", false],
+  ["team/app:pull", "team/app2:pull", false],
+  ["team/app:pull", "other/app:pull", false],
+  ["team/*:pull", "other/*:pull", false],
+])("%s and %s have something in common: %s", (one, other, expected) => {
+  const [a, b] = [scope(`repository:${one}`), scope(`repository:${other}`)];
+  expect([overlaps(a, b), overlaps(b, a)]).toEqual([expected, expected]);
 });

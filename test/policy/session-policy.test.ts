@@ -46,9 +46,14 @@ test("one statement for each set of actions, each repository in one of them", ()
 });
 
 test("creating is allowed on exactly the repositories that say so", () => {
-  const policy = text(rights(["repository:web/app:push", "repository:web/other:push"], ["repository:web/app:push"]));
+  const policy = text(
+    rights(
+      ["repository:web/app:push", "repository:web/other:push", "repository:base/app:push"],
+      ["repository:web/app:push"],
+    ),
+  );
   expect(JSON.parse(policy).Statement.slice(1)).toEqual([
-    { Effect: "Allow", Action: "cr:PushRepository", Resource: arn("web/other") },
+    { Effect: "Allow", Action: "cr:PushRepository", Resource: [arn("base/app"), arn("web/other")] },
     { Effect: "Allow", Action: ["cr:PushRepository", "cr:CreateRepository"], Resource: arn("web/app") },
   ]);
 });
@@ -69,23 +74,31 @@ describe("what could mean more than itself", () => {
     expect(() => SessionPolicy.of({ ...rights([]), scopes: [bad] }, location)).toThrow("not an exact name");
   });
 
-  test.each([{ region: "*" }, { accountId: "*" }, { instanceId: "cri-*" }, { instanceId: "web" }])(
-    "%o is never written",
-    (bad) => {
-      expect(() => SessionPolicy.of(rights(["repository:web/app:pull"]), { ...location, ...bad })).toThrow(
-        "not an exact name",
-      );
-    },
-  );
+  test.each([
+    ...["*", "", "*a", "a*", "a:b"].map((region) => ({ region })),
+    ...["*", "", "*1", "1*", "1:1"].map((accountId) => ({ accountId })),
+    ...["cri-*", "cri-", "web", "*cri-a", "cri-a*", "cri-a/b"].map((instanceId) => ({ instanceId })),
+  ])("%o is never written", (bad) => {
+    expect(() => SessionPolicy.of(rights(["repository:web/app:pull"]), { ...location, ...bad })).toThrow(
+      "not an exact name",
+    );
+  });
 
   test("no rights make no policy", () => {
     expect(() => SessionPolicy.of(rights([]), location)).toThrow("without scopes");
   });
 });
 
-test("one that STS would refuse for its length is not made", () => {
-  const many = Array.from({ length: 40 }, (_, index) => `repository:web/app-${index}:pull`);
-  expect(SessionPolicy.of(rights(many), location)).toEqual({ characters: expect.any(Number) });
+test("one that STS would refuse for its length is not made: 2,048 characters are, and none more", () => {
+  // Each repository of two letters costs as many characters; the last one's name makes up what is left.
+  const sized = (last: number) => {
+    const names = Array.from({ length: 25 }, (_, index) => `repository:w/a${String.fromCharCode(97 + index)}:pull`);
+    return rights([...names, `repository:w/${"z".repeat(last)}:pull`]);
+  };
+  const short = text(sized(2)).length;
+  const left = 2048 - short + 2;
+  expect(text(sized(left))).toHaveLength(2048);
+  expect(SessionPolicy.of(sized(left + 1), location)).toEqual({ characters: 2049 });
 });
 
 test("is canonical: equal rights give equal text, whatever the order they were asked in", () => {
@@ -95,7 +108,9 @@ test("is canonical: equal rights give equal text, whatever the order they were a
   );
   fc.assert(
     fc.property(some, (texts) => {
-      expect(text(rights([...texts].reverse()))).toBe(text(rights(texts)));
+      const asked = rights(texts);
+      expect(text(rights([...texts].reverse()))).toBe(text(asked));
+      expect(text({ ...asked, scopes: [...asked.scopes].reverse() })).toBe(text(asked));
     }),
   );
 });
