@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type Blockable, blockList, decideUnblocked, parseBlock } from "../../shared/policy/blocks.ts";
+import { type Blockable, blockedDetail, blockList, decideUnblocked, parseBlock } from "../../shared/policy/blocks.ts";
 import { decide } from "../../shared/policy/decision.ts";
 import type { Grant } from "../../shared/policy/grant.ts";
 import { parseScope, type Scope } from "../../shared/policy/scope.ts";
@@ -61,6 +61,9 @@ describe("an entry stands against", () => {
     ["subject ci repo:acme/*", caller, true],
     ["subject ci *", caller, true],
     ["subject ci repo:acme/lib*", caller, false],
+    ["subject other repo:acme/*", caller, false],
+    ["subject ci/us repo:acme/*", member, false],
+    ["subject ci/eu/1 repo:acme/*", member, true],
     ["subject nightly nightly", holder, false],
     ["token ci jti 1", caller, true],
     ["token ci jti", caller, false],
@@ -72,6 +75,24 @@ describe("an entry stands against", () => {
   ])("%s: %o: %s", (entry, principal, stands) => {
     expect(listOf("token ci other", entry).against(principal)?.entry).toBe(stands ? entry : undefined);
   });
+});
+
+test("it is told with its kind, and by which words it stands there", () => {
+  const kinds = ["all", "issuer ci", "subject ci repo:acme/app:main", "subject ci repo:*", "token ci jti 1"].map(
+    (entry) => listOf(entry).against(caller),
+  );
+  expect(kinds).toEqual([
+    { entry: "all", kind: "all" },
+    { entry: "issuer ci", kind: "issuer" },
+    { entry: "subject ci repo:acme/app:main", kind: "subject" },
+    { entry: "subject ci repo:*", kind: "subject" },
+    { entry: "token ci jti 1", kind: "token" },
+  ]);
+});
+
+test("a caller without a token's id is no token that is blocked, whatever its id", () => {
+  const { tokenId: _, ...without } = caller;
+  expect(listOf("token ci null", "token ci undefined").against(without)).toBeUndefined();
 });
 
 test.each([
@@ -87,6 +108,9 @@ test.each([
   ["grant a b", "is not grant and one name"],
   ["api-key abk_x", "is not api-key and one name"],
   ["subject ci a\nall", "has a control character"],
+  ["subject ci a\u2028all", "is no block"],
+  ["issuer /ci", "does not name an issuer"],
+  ["issuer ci/", "does not name an issuer"],
 ])("%j is refused with what to write instead", (entry, why) => {
   const { problem } = parseBlock(entry) as { problem: string };
   expect(problem).toContain(why);
@@ -94,13 +118,23 @@ test.each([
 });
 
 test("blanks around an entry do not count, and none is no block", () => {
-  expect(parseBlock("  issuer ci \t")).toEqual({ block: { kind: "issuer", issuer: "ci" } });
+  expect(parseBlock("  issuer   ci \t")).toStrictEqual({ block: { kind: "issuer", issuer: "ci" } });
+  expect(parseBlock("subject  ci/eu   a  b")).toStrictEqual({
+    block: { kind: "subject", issuer: "ci", member: "eu", value: "a  b" },
+  });
   expect(parseBlock("none")).toEqual({ block: undefined });
 });
 
 describe("a blocked grant", () => {
   const policy = { grants: [grant("wide", undefined), grant("own", "repo:acme/app:main")], denials: [] };
   const wanted = { registry: "prod", scopes: [scope("repository:web/app:pull")] };
+
+  test("leaves the list of grants as it is where it is of none", () => {
+    expect(listOf("all").unblocked(policy.grants)).toBe(policy.grants);
+    const without = listOf("grant wide");
+    expect(without.unblocked(policy.grants).map(({ name }) => name)).toEqual(["own"]);
+    expect(without.unblocked(policy.grants)).toBe(without.unblocked(policy.grants));
+  });
 
   test("gives nothing, and what another grant gives is given", () => {
     const decision = decideUnblocked(listOf("grant wide"), caller, wanted, policy);
@@ -121,4 +155,17 @@ describe("a blocked grant", () => {
     expect(denied).toMatchObject({ outcome: "deny", reason: { kind: "blocked", against: { entry: "grant wide" } } });
     expect(decideUnblocked(listOf("grant own"), caller, byName, policy)).toMatchObject({ outcome: "allow" });
   });
+});
+
+test("a blocked caller is denied whatever he asks for, and told whom to ask", () => {
+  const policy = { grants: [grant("wide", undefined)], denials: [] };
+  const against = { entry: "subject ci repo:acme/app:main", kind: "subject" };
+  const blocks = blockList(new Map([[against.entry, (parseBlock(against.entry) as { block: never }).block]]), "Ann");
+  for (const scopes of [[scope("repository:web/app:pull")], [scope("repository:other/app:push")]]) {
+    expect(decideUnblocked(blocks, caller, { registry: "prod", scopes }, policy)).toEqual({
+      outcome: "deny",
+      reason: { kind: "blocked", against, askWhom: "Ann" },
+    });
+  }
+  expect(blockedDetail("subject", "Ann")).toBe("you are blocked for now, whatever the policy gives; ask Ann");
 });

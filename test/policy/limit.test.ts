@@ -48,6 +48,13 @@ describe("times", () => {
     ["to before the minute they end", { hours: hours("09:00-18:00"), zone: CN }, "2027-06-04T09:59:59Z", true],
     ["which is no longer in them", { hours: hours("09:00-18:00"), zone: CN }, "2027-06-04T10:00:00Z", false],
     ["midnight is the beginning of a day", { hours: hours("00:00-01:00"), zone: CN }, "2027-06-04T16:00:00Z", true],
+    [
+      "a night begins with its first minute",
+      { hours: hours("22:00-06:00"), zone: "UTC" },
+      "2027-06-04T22:00:00Z",
+      true,
+    ],
+    ["and not a minute before", { hours: hours("22:00-06:00"), zone: "UTC" }, "2027-06-04T21:59:59Z", false],
     ["a night goes on after midnight", { hours: hours("22:00-06:00"), zone: "UTC" }, "2027-06-05T05:59:00Z", true],
     ["until its end", { hours: hours("22:00-06:00"), zone: "UTC" }, "2027-06-05T06:00:00Z", false],
     ["and not over the day", { hours: hours("22:00-06:00"), zone: "UTC" }, "2027-06-05T12:00:00Z", false],

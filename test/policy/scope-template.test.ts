@@ -4,6 +4,7 @@ import { decide } from "../../shared/policy/decision.ts";
 import { formatScope } from "../../shared/policy/scope.ts";
 import {
   instantiate,
+  isScopeTemplate,
   parseScopeTemplate,
   type ScopeTemplate,
   variablesOf,
@@ -30,7 +31,12 @@ describe("writing", () => {
     ["repository:${oidc.circleci.com/project-id}/*:pull", { namespace: "oidc.circleci.com/project-id" }],
     ["repository:${kubernetes.io.namespace}/*:pull", { namespace: "kubernetes.io.namespace" }],
   ])("%s", (text, variables) => {
-    expect(variablesOf(template(text))).toEqual(variables);
+    expect(isScopeTemplate(text)).toBe(true);
+    expect(variablesOf(template(text))).toStrictEqual(variables);
+  });
+
+  test.each(["repository:web/app:pull", "repository:web/*:pull,push"])("%s has none", (text) => {
+    expect(isScopeTemplate(text)).toBe(false);
   });
 
   test.each([
@@ -41,6 +47,7 @@ describe("writing", () => {
     ["repository:{team}/*:pull", "is written ${claim}"],
     ["repository:${a}${b}/*:pull", "one variable a level"],
     ["repository:${a}-${b}/*:pull", "one variable a level"],
+    [`repository:${"${a}-".repeat(11)}a/*:pull`, "one variable a level"],
     ["repository:team${a}/*:pull", "between it and what stands beside it"],
     ["repository:${a}team/*:pull", "between it and what stands beside it"],
     ["repository:web/*${a}:pull", '"*" inside its repository'],
