@@ -109,6 +109,22 @@ test.each(["iss", "sub", "aud", "exp", "iat"])("without %s the refusal names it"
   });
 });
 
+test("of the audiences of a token for others the first five are named, and what is no text is not", () => {
+  const aud = JSON.stringify(["a", 1, "c", "d", "e", "f"]);
+  expect(outcome({ ...SOUND, aud }).message).toContain('the token is for "a", no string, "c", "d", "e"; ask your CI');
+  expect(outcome({ ...SOUND, aud: "[]" }).message).toContain("the token is for nobody; ");
+});
+
+test("a sub has the form that the provider gives, where it gives one", () => {
+  const buildkite: OidcIssuer = { ...ISSUER, provider: "buildkite" };
+  const of = (sub: string) => outcome({ ...SOUND, sub: JSON.stringify(sub) }, buildkite);
+  expect(of("organization:acme:pipeline:web:ref:refs/heads/main:commit:1:step:build").code).toBe("accepted");
+  expect(of("job")).toEqual({
+    code: "invalid_token",
+    message: expect.stringContaining("its sub claim is not of the form that buildkite gives"),
+  });
+});
+
 test("a claim in the prototype's place is not there", () => {
   const { sub: _, ...rest } = SOUND;
   expect(outcome({ ...rest, ["__proto__"]: '{"sub":"admin"}' }).message).toContain("no sub claim");
@@ -144,6 +160,9 @@ describe("to the second", () => {
   test("whoever set the clock wrong learns by how much, and whoever asked for too long a life how long it may be", () => {
     expect(outcome({ ...SOUND, nbf: `${now + 100}` }).message).toContain("its nbf claim is 100 s ahead");
     expect(outcome({ ...SOUND, iat: `${now + 100}` }).message).toContain("its iat claim is 100 s ahead");
+    expect(outcome({ ...SOUND, iat: `${now - 300}`, exp: `${now - 100}` }).message).toContain(
+      "has expired, 100 s ago (2026-06-01T11:58:20.000Z)",
+    );
     expect(outcome({ ...SOUND, iat: `${now}`, exp: `${now + 7200}` }).message).toContain(
       "it lives 7200 s; issuer ci may give 3600 s (max_token_lifetime)",
     );

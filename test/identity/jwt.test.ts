@@ -178,7 +178,10 @@ describe("the text", () => {
   });
 
   test.each(["[]", "null", '"x"', "{", "\ufeff{}"])("a payload of %j is no object", async (payload) => {
-    expect((await refusal(sign(payload))).code).toBe("invalid_token");
+    expect(await refusal(sign(payload))).toMatchObject({
+      code: "invalid_token",
+      message: expect.stringContaining("payload"),
+    });
   });
 
   test("a payload that is not UTF-8 is refused", async () => {
