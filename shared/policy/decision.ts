@@ -185,8 +185,9 @@ function byPreference(action: Action) {
     byName(a, b);
 }
 
+/** No two have the same. */
 function byName(a: Grant, b: Grant): number {
-  return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
+  return a.name < b.name ? -1 : 1;
 }
 
 /** Of several roles that each give everything: the longest-lived, then by the first grant's name. */

@@ -1,6 +1,8 @@
 /** The signature step alone: its payload may be anything. What a whole token must look like is in jwt.test.ts. */
 
 import { describe, expect, test } from "vitest";
+import type { VerificationKey } from "../../shared/identity/jwks.ts";
+import { keyOf, parseJws } from "../../shared/identity/jws.ts";
 import { verifyText } from "./verify-text.ts";
 
 /** RFC 7515, appendix A.3. */
@@ -65,3 +67,62 @@ test.each(["ES256K", "HS256", "none", "RSA1_5", "A256KW", "ES521", "es256", "EdD
     });
   },
 );
+
+const b64 = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
+
+describe("a text is taken apart, or it is said what is wrong with it:", () => {
+  const [header, payload, signature] = ES256.text.split(".") as [string, string, string];
+  test.each([
+    [`.${payload}.${signature}`, "its header is empty"],
+    [`${header}..${signature}`, "its payload is empty"],
+    [`${header}.${payload}.`, "its signature is empty"],
+    [`${header}=.${payload}.${signature}`, "its header is not canonical"],
+    [`${header}.${payload}=.${signature}`, "its payload is not canonical"],
+    [`${header}.${payload}.${signature}=`, "its signature is not canonical"],
+    [`${b64("x")}.${payload}.${signature}`, "its header is not an object"],
+    [`${b64({ alg: "ES256", typ: 1 })}.${payload}.${signature}`, "typ is not a string"],
+    [`${b64({ alg: "ES256", typ: null })}.${payload}.${signature}`, "typ is not a string"],
+    [`${b64({ alg: "ES256", kid: 1 })}.${payload}.${signature}`, "kid is not a string"],
+    [`${b64({ alg: 1 })}.${payload}.${signature}`, "has no alg"],
+    [`${b64({ typ: "JWT" })}.${payload}.${signature}`, "has no alg"],
+  ])("%s", (text, why) => {
+    expect(() => parseJws(text)).toThrow(why);
+  });
+
+  test("typ and kid are as they stand there, or are left out", () => {
+    expect(parseJws(ES256.text)).toMatchObject({ algorithm: "ES256", kid: undefined, type: undefined });
+    const named = `${b64({ alg: "ES256", typ: "JWT", kid: "k" })}.${payload}.${signature}`;
+    expect(parseJws(named)).toMatchObject({ kid: "k", type: "JWT" });
+  });
+});
+
+describe("of the issuer's keys", () => {
+  const issuer = { name: "ci", algorithms: ["ES256"] } as const;
+  const asked = (retryAfter: number) => {
+    const seen: boolean[] = [];
+    const source = {
+      keys: async (known: (keys: readonly VerificationKey[]) => boolean) => {
+        seen.push(known([]));
+        return [];
+      },
+      retryAfterSeconds: () => retryAfter,
+    };
+    return { seen, source };
+  };
+
+  test("an unknown one is said to be unknown, so that it is looked for, and when it will be looked for again", async () => {
+    const { seen, source } = asked(7);
+    await expect(keyOf({ algorithm: "ES256", kid: "new" }, issuer, source)).rejects.toMatchObject({
+      code: "invalid_token",
+      message: expect.stringContaining('its key "new" is not among the usable keys of issuer ci'),
+      facts: { retryAfterSeconds: 7 },
+    });
+    expect(seen).toEqual([false]);
+  });
+
+  test("another refusal does not ask for patience", async () => {
+    const error = await keyOf({ algorithm: "none", kid: undefined }, issuer, asked(7).source).catch((thrown) => thrown);
+    expect(error.facts).toEqual({});
+    expect(error.facts).not.toHaveProperty("retryAfterSeconds");
+  });
+});

@@ -167,6 +167,8 @@ describe("the text", () => {
   test("a token over 8 KiB is not even taken apart", async () => {
     expect((await refusal(sign({ ...claims, pad: "x".repeat(9000) }))).message).toContain("longer than 8192");
     expect((await refusal(`${"a.".repeat(4200)}`)).message).toContain("longer than 8192");
+    expect((await refusal("a".repeat(8193))).message).toContain("longer than 8192");
+    expect((await refusal("a".repeat(8192))).message).toContain("three parts");
   });
 
   test("a claim may not stand there twice, nor be nested without end", async () => {
@@ -177,10 +179,17 @@ describe("the text", () => {
     );
   });
 
-  test.each(["[]", "null", '"x"', "{", "\ufeff{}"])("a payload of %j is no object", async (payload) => {
+  test.each(["[]", "null", '"x"'])("a payload of %j is no object", async (payload) => {
     expect(await refusal(sign(payload))).toMatchObject({
       code: "invalid_token",
-      message: expect.stringContaining("payload"),
+      message: expect.stringContaining("its payload is not an object"),
+    });
+  });
+
+  test.each(["{", "\ufeff{}"])("a payload of %j is no JSON", async (payload) => {
+    expect(await refusal(sign(payload))).toMatchObject({
+      code: "invalid_token",
+      message: expect.stringContaining("its payload: "),
     });
   });
 

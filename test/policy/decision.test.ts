@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Condition, holds } from "../../shared/policy/condition.ts";
-import { type Decision, type DenyReason, decide } from "../../shared/policy/decision.ts";
+import { type Decision, type DenyReason, decide, grantFor, isNearly } from "../../shared/policy/decision.ts";
 import { explainDenial } from "../../shared/policy/explanation.ts";
 import type { Denial, Grant } from "../../shared/policy/grant.ts";
 import { grantIndex, grantScan } from "../../shared/policy/grant-index.ts";
@@ -56,6 +56,65 @@ describe("allowing", () => {
     expect(ask(["repository:web/app:pull"], [{ ...web, maxTtlSeconds: 43_200 }])).toMatchObject({
       maxTtlSeconds: 3600,
     });
+  });
+});
+
+describe("where several grants would do", () => {
+  const all = [scope("repository:web/*:pull,push")];
+  const long = grant("long", { allow: all, maxTtlSeconds: 3600 });
+  const creating = grant("creating", { allow: all, maxTtlSeconds: 900, createRepository: true });
+
+  test("a push takes one that may create the repository, and a pull the longest-lived", () => {
+    for (const grants of [
+      [long, creating],
+      [creating, long],
+    ]) {
+      const push = ask(["repository:web/app:push"], grants);
+      expect(given(push)).toMatchObject({ grants: ["creating"], maxTtlSeconds: 900 });
+      expect(push.outcome === "allow" && push.rights.creatable.map(formatScope)).toEqual(["repository:web/app:push"]);
+      expect(given(ask(["repository:web/app:pull"], grants))).toMatchObject({ grants: ["long"], maxTtlSeconds: 3600 });
+    }
+  });
+
+  test("of equal ones the first by name, and they are told by name", () => {
+    const z = grant("z", { allow: [scope("repository:a/*:pull")] });
+    const b = grant("b", { allow: [scope("repository:b/*:pull")] });
+    const asked = ["repository:a/x:pull", "repository:b/x:pull"];
+    expect(given(ask(asked, [z, b]))).toMatchObject({ grants: ["b", "z"] });
+    expect(given(ask(asked, [z, b, { ...b, name: "a" }]))).toMatchObject({ grants: ["a", "z"] });
+  });
+});
+
+test("a role's external id goes with the role, and with no other", () => {
+  const [plain, demanding] = [web, { ...web, externalId: "id-1" }].map((one) =>
+    ask(["repository:web/app:pull"], [one]),
+  );
+  expect(given(plain as Decision)?.rights).not.toHaveProperty("externalId");
+  expect(given(demanding as Decision)?.rights).toMatchObject({ roleArn: web.roleArn, externalId: "id-1" });
+});
+
+test("a grant without a claim's value in it is the same for everybody", () => {
+  expect(grantFor(web, me.claims)).toBe(web);
+});
+
+describe("a grant is nearly for", () => {
+  const [id, ref] = when({ repository_id: "1", ref: "main" }) as [Condition, Condition];
+  const of = (conditions: readonly Condition[], claims: Record<string, unknown>, issuer?: string) =>
+    isNearly(caller(claims, issuer), grant("one", { when: conditions, allow: web.allow }));
+
+  test("whom it is for, and who meets a condition that tells callers apart", () => {
+    expect(of([], {})).toBe(true);
+    expect(of([id, ref], { repository_id: "1", ref: "main" })).toBe(true);
+    expect(of([id, ref], { repository_id: "1", ref: "other" })).toBe(true);
+    expect(of([{ ...ref, callerChosen: true }], { ref: "main" })).toBe(true);
+  });
+
+  test("nobody else", () => {
+    expect(of([id, ref], { repository_id: "2", ref: "other" })).toBe(false);
+    expect(of([id, { ...ref, callerChosen: true }], { repository_id: "2", ref: "main" })).toBe(false);
+    expect(of([id, { kind: "exact", claim: "aud", value: "x" }], { repository_id: "2", aud: "x" })).toBe(false);
+    expect(of([id, { kind: "none_of", claim: "ref", values: ["x"] }], { repository_id: "2" })).toBe(false);
+    expect(of([], {}, "gitlab")).toBe(false);
   });
 });
 
@@ -120,6 +179,41 @@ describe("denying", () => {
       kind: "condition",
       nearest: { grant: { name: "near" }, failed: { claim: "ref" }, held: 1 },
     });
+  });
+});
+
+describe("of several misses the nearest is", () => {
+  const time = new Date("2027-06-04T12:00:00Z");
+  const over = { kind: "time", notAfter: new Date("2027-01-01T00:00:00Z") } as const;
+  const elsewhere = { kind: "network", cidrs: ["10.0.0.0/8"] } as const;
+  const miss = (name: string, wanted: Record<string, string>, rest: Partial<Grant> = {}) =>
+    grant(name, { when: when(wanted), allow: web.allow, ...rest });
+  const nearest = (...grants: Grant[]) => {
+    const who = { ...caller({ a: "1", b: "1", c: "1" }), time };
+    const denied = [grants, grants.toReversed()].map((list) => reason(ask(["repository:web/app:push"], list, who)));
+    return denied.map((one) => one.kind === "condition" && one.nearest.grant.name);
+  };
+
+  test("one of whose conditions some hold, though more fail", () => {
+    expect(nearest(miss("none", { a: "2" }), miss("some", { a: "1", b: "2", c: "2" }))).toEqual(["some", "some"]);
+    expect(nearest(miss("some", { a: "2" }), miss("z", { a: "1", b: "2", c: "2" }))).toEqual(["z", "z"]);
+  });
+
+  test("then with the fewest that fail, limits too", () => {
+    expect(nearest(miss("two", { a: "1", b: "2", c: "2" }), miss("z one", { a: "1", b: "2" }))).toEqual([
+      "z one",
+      "z one",
+    ]);
+    const limited = miss("limits", { a: "1", b: "1" }, { limits: [over, elsewhere] });
+    expect(nearest(limited, miss("z one", { a: "1", b: "2" }))).toEqual(["z one", "z one"]);
+  });
+
+  test("then with the most that hold, then the first by name", () => {
+    expect(nearest(miss("less", { a: "1", b: "2" }), miss("more", { a: "1", b: "1", c: "2" }))).toEqual([
+      "more",
+      "more",
+    ]);
+    expect(nearest(miss("b", { a: "1", b: "2" }), miss("a", { a: "1", b: "2" }))).toEqual(["a", "a"]);
   });
 });
 

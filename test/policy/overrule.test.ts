@@ -39,6 +39,23 @@ describe("a denial", () => {
     ).toBe("deny");
   });
 
+  test("of several names denies each of them", () => {
+    const deny = [scope("repository:other/app:push"), scope("repository:web/legacy:push")];
+    expect(ask(["repository:web/legacy:push"], { denials: [denial({ deny })] }).outcome).toBe("deny");
+  });
+
+  test("applies at every time, or where all of its limits are kept", () => {
+    const at = { ...me, time: new Date("2027-06-04T12:00:00Z") };
+    const during = { kind: "time", notBefore: new Date("2027-06-04T00:00:00Z") } as const;
+    const open = { kind: "time", notAfter: new Date("2027-06-05T00:00:00Z") } as const;
+    const over = { kind: "time", notAfter: new Date("2027-06-01T00:00:00Z") } as const;
+    const outcome = (facts: Partial<Denial>) =>
+      ask(["repository:web/legacy:push"], { denials: [denial(facts)] }, at).outcome;
+    expect(outcome({})).toBe("deny");
+    expect(outcome({ limits: [during, open] })).toBe("deny");
+    expect(outcome({ limits: [during, over] })).toBe("allow");
+  });
+
   test("is for its issuer, registry and conditions", () => {
     const denied = (facts: Partial<Denial>) =>
       ask(["repository:web/legacy:push"], { denials: [denial(facts)] }).outcome;
