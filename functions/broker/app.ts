@@ -26,21 +26,24 @@ import { replayGuard } from "../../shared/identity/replay.ts";
 import { assumeRoleBudget } from "../../shared/issuing/budget/budget.ts";
 import { issuer } from "../../shared/issuing/issue.ts";
 import { blocks } from "./blocks.ts";
-import { clientAddress, type SocketAddress } from "./client-address.ts";
+import { type Arriving, clientAddress, type SocketAddress } from "./client-address.ts";
 import { decideAndIssue } from "./decide-and-issue.ts";
+import { ownHeaders } from "./http/answer.ts";
+import type { App, Connection } from "./http/listener.ts";
 import { instancesShare } from "./instances-share.ts";
 import { limits } from "./limits.ts";
 import { oauthError } from "./oauth-error.ts";
 import { problem } from "./problem.ts";
 import { discoveryRoute } from "./routes/discovery.ts";
 import { explainRoute } from "./routes/explain.ts";
-import { type Health, healthRoutes } from "./routes/health.ts";
+import { type Health, healthRoutes, leave } from "./routes/health.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
 import { referenceRoutes } from "./routes/reference.ts";
-import { tokenRoute } from "./routes/token.ts";
+import { TOKEN, tokenRoute } from "./routes/token.ts";
 import { TOKEN_EXCHANGE, tokenExchangeRoute } from "./routes/token-exchange.ts";
 import { whoamiRoute } from "./routes/whoami.ts";
 import { shadow } from "./shadow.ts";
+import { type Answered, shortWay } from "./short-way.ts";
 
 export interface Outside {
   readonly now: () => Date;
@@ -84,6 +87,8 @@ export interface BrokerVariables {
 
 export interface Broker {
   readonly app: Hono<{ Variables: BrokerVariables }>;
+  /** Answers as `app` does, by the short way where there is one. */
+  readonly fetch: App;
   readonly health: Health;
   /** Ends connections that would keep the process alive; after that it can still answer, without what instances share. */
   close(): void;
@@ -110,26 +115,30 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
 
   const app = new Hono<{ Variables: BrokerVariables }>();
   const paths = new Set<string>();
+  const identify = identifier(outside, clientAddress(config, environment, outside.socketAddress));
+  const answered = recorder(health, outside);
   app.use(
-    identifyRequest(outside, clientAddress(config, environment, outside.socketAddress)),
-    recordRequest(health, outside, (path) => paths.has(path)),
+    identifyRequest(identify),
+    recordRequest(health, now, answered, (path) => paths.has(path)),
     recordRefusal(outside, config.digest),
   );
 
+  const issuing = issuer(config, outside, { budget, findOrMake: credentials, onUpstream: tellOfUpstream(log) });
+  const written = outside.written ?? (async () => {});
   const issue = decideAndIssue({
     config,
     blocks: blocked,
     limitGrant: limit.grant,
     replay: replayGuard(now, replays),
-    issuer: issuer(config, outside, { budget, findOrMake: credentials, onUpstream: tellOfUpstream(log) }),
+    issuer: issuing,
     shadow: shadow(config, second, log),
     keys,
     log,
     file: outside.policyFile,
-    written: outside.written ?? (async () => {}),
+    written,
     now,
   });
-  app.post("/v1/token", tokenRoute(callers, issue));
+  app.post(TOKEN, tokenRoute(callers, issue));
   app.post(TOKEN_EXCHANGE, tokenExchangeRoute(config, callers, issue));
   app.post("/v1/explain", explainRoute({ config, identity: callers, blocks: blocked, log, file: outside.policyFile }));
   app.get("/v1/whoami", whoamiRoute(config, callers, blocked));
@@ -145,7 +154,29 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
 
   app.notFound((c) => problem(new BrokerError("not_found", "there is nothing at this path"), c.get("requestId")));
   app.onError((error, c) => (c.req.path === TOKEN_EXCHANGE ? oauthError : problem)(error, c.get("requestId")));
-  return { app, health, close: () => redis?.close() };
+
+  const whole: App = (request, connection) => app.fetch(request, connection);
+  const short = shortWay(
+    TOKEN,
+    {
+      config,
+      identity: callers,
+      blocks: blocked,
+      limits: limit,
+      issuer: issuing,
+      health,
+      identify,
+      answered,
+      log,
+      file: outside.policyFile,
+      written,
+      now,
+      mark: outside.randomBytes(16).toString("hex"),
+    },
+    whole,
+  );
+  // A shadow policy is asked about each request.
+  return { app, fetch: second === undefined ? short : whole, health, close: () => redis?.close() };
 }
 
 function tellOfUpstream(log: Log): OnUpstream {
@@ -177,48 +208,62 @@ function refuseOtherMethods(app: Broker["app"]): void {
 }
 
 /** Function Compute's own id where there is one, else the caller's where it has the form of one, else a new one. And where it comes from. */
-function identifyRequest(
+function identifier(
   { environment, newRequestId }: Outside,
   addressOf: SocketAddress,
-): MiddlewareHandler<{ Variables: BrokerVariables }> {
+): (request: Arriving) => { requestId: string; address: string | undefined } {
   // Asked once: an environment is no plain object, and each look at it a call out of JavaScript.
   const header = isFunctionCompute(environment) ? "x-fc-request-id" : "x-request-id";
+  return (request) => {
+    const given = request.req.header(header);
+    const requestId = given !== undefined && /^[A-Za-z0-9._-]{8,64}$/.test(given) ? given : newRequestId();
+    return { requestId, address: addressOf(request) };
+  };
+}
+
+function identifyRequest(identify: ReturnType<typeof identifier>): MiddlewareHandler<{ Variables: BrokerVariables }> {
   return async (c, next) => {
-    const given = c.req.header(header);
-    c.set("clientAddress", addressOf(c));
-    c.set("requestId", given !== undefined && /^[A-Za-z0-9._-]{8,64}$/.test(given) ? given : newRequestId());
+    const { requestId, address } = identify(c);
+    c.set("clientAddress", address);
+    c.set("requestId", requestId);
     await next();
-    c.res.headers.set("x-request-id", c.get("requestId"));
-    c.res.headers.set("x-content-type-options", "nosniff");
+    for (const [name, value] of Object.entries(ownHeaders(requestId))) c.res.headers.set(name, value);
   };
 }
 
 /** One log line a request; counts those under way, so that stopping can wait for them. */
 function recordRequest(
   health: Health,
-  outside: Outside,
+  now: () => Date,
+  answered: Answered,
   isRoute: (path: string) => boolean,
 ): MiddlewareHandler<{ Variables: BrokerVariables }> {
-  const { now, log } = outside;
   return async (c, next) => {
-    const begun = now().getTime();
-    c.set("begun", begun);
+    const begunAt = (c.env as Connection).begunAt ?? now().getTime();
+    c.set("begun", begunAt);
     health.inFlight++;
     try {
       await next();
     } finally {
-      health.inFlight--;
-      if (health.inFlight === 0) for (const notify of health.onIdle.splice(0)) notify();
+      leave(health);
     }
-    const { error } = c;
+    const path = isRoute(c.req.path) ? c.req.path : "(unknown)";
+    answered({ requestId: c.get("requestId"), method: c.req.method, path, status: c.res.status, begunAt }, c.error);
+  };
+}
+
+/** What is recorded of every request, by whichever way it was answered. */
+function recorder(health: Health, outside: Outside): Answered {
+  const { now, log } = outside;
+  return ({ requestId, method, path, status, begunAt }, error) => {
     noticeExpiredKeys(error, health, outside);
     const event: RequestEvent = {
       event: "request",
-      request_id: c.get("requestId"),
-      method: c.req.method,
-      route: isRoute(c.req.path) ? c.req.path : "(unknown)",
-      status: c.res.status,
-      duration_ms: now().getTime() - begun,
+      request_id: requestId,
+      method,
+      route: path,
+      status,
+      duration_ms: now().getTime() - begunAt,
     };
     if (error === undefined) log(event);
     else if (error instanceof BrokerError) log({ ...event, code: error.code });
@@ -226,7 +271,7 @@ function recordRequest(
   };
 }
 
-const CREDENTIAL_ROUTES: ReadonlySet<string> = new Set(["/v1/token", TOKEN_EXCHANGE, "/v1/explain", "/v1/whoami"]);
+const CREDENTIAL_ROUTES: ReadonlySet<string> = new Set([TOKEN, TOKEN_EXCHANGE, "/v1/explain", "/v1/whoami"]);
 
 /** One audit event for each request that brought a credential, or should have, and ended before it was decided. */
 function recordRefusal({ now, log }: Outside, digest: string): MiddlewareHandler<{ Variables: BrokerVariables }> {

@@ -23,6 +23,8 @@ const MOST_TOLD = 10;
 export interface Blocks {
   /** Waits for Redis or the file where what is known is two seconds old. @throws BrokerError not_ready with `when_unreadable: refuse` */
   current(): Promise<BlockList>;
+  /** What `current` would answer without waiting; undefined where it would wait, or refuse. The same list until something changes. */
+  known(): BlockList | undefined;
   /** Since all of it was read; undefined where nothing but the environment has any, or it never was. */
   ageSeconds(): number | undefined;
 }
@@ -115,21 +117,26 @@ export function blocks({ config, fromEnvironment = "", redis, readBeside, now, l
     return age >= 0 && age < ms;
   };
 
+  const isOld = () => sources.length > 0 && !isWithin(askedAt, FRESH_MS);
+  const isUnknown = () =>
+    whenUnreadable === "refuse" && !sources.every(({ readAt }) => isWithin(readAt, LONGEST_KEPT_MS));
+
   return {
     async current() {
-      if (sources.length > 0 && !isWithin(askedAt, FRESH_MS)) {
+      if (isOld()) {
         reading ??= readAll().finally(() => {
           reading = undefined;
         });
         await reading;
       }
-      if (whenUnreadable === "refuse" && !sources.every(({ readAt }) => isWithin(readAt, LONGEST_KEPT_MS))) {
+      if (isUnknown()) {
         throw new BrokerError("not_ready", "what is blocked cannot be read at the moment; try again", {
           retryAfterSeconds: 2,
         });
       }
       return list;
     },
+    known: () => (isOld() || isUnknown() ? undefined : list),
     ageSeconds() {
       const times = sources.map(({ readAt }) => readAt ?? Number.NaN);
       const age = (now().getTime() - Math.min(...times)) / 1000;

@@ -5,13 +5,19 @@
  * operator names the header that his own gateway sets.
  */
 
-import type { Context } from "hono";
 import { normalAddress } from "../../shared/address.ts";
 import { type Environment, isFunctionCompute } from "../../shared/alibaba/role-keys.ts";
 import type { BrokerConfig } from "../../shared/config/config.ts";
 
+/** As much of a request as it is found by; Hono's context is one. */
+export interface Arriving {
+  readonly req: { header(name: string): string | undefined };
+  /** The server's `Connection`. */
+  readonly env: unknown;
+}
+
 /** The address at a connection's other end. */
-export type SocketAddress = (c: Context) => string | undefined;
+export type SocketAddress = (request: Arriving) => string | undefined;
 
 /** For each request its address in normal form; undefined where it is not known for certain. */
 export function clientAddress(
@@ -20,9 +26,9 @@ export function clientAddress(
   socketAddress: SocketAddress,
 ): SocketAddress {
   // Never both: without its header, a request has come past the gateway.
-  if (clientAddress !== undefined) return (c) => normalAddress(c.req.header(clientAddress.header));
+  if (clientAddress !== undefined) return ({ req }) => normalAddress(req.header(clientAddress.header));
   if (isFunctionCompute(environment)) return () => undefined;
-  return (c) => normalAddress(socketAddress(c));
+  return (request) => normalAddress(socketAddress(request));
 }
 
 /** Keys and grants that cannot open anything here, in words for the log at the start. */

@@ -4,6 +4,7 @@
  * itself: decision 0007.
  */
 
+import { LRUCache } from "lru-cache";
 import type { BrokerConfig } from "../../shared/config/config.ts";
 import { BrokerError, type ErrorCode } from "../../shared/error.ts";
 import type { Identity } from "../../shared/identity/identify.ts";
@@ -27,12 +28,12 @@ export interface Rate {
 export function rate(perMinute: number, now: () => Date): Rate {
   const periodMs = WINDOW_MS / perMinute;
   const toleranceMs = WINDOW_MS - periodMs;
-  /** When each key's next would be if all came evenly; the least recently taken first. */
-  const evenly = new Map<string, number>();
+  /** When each key's next would be if all came evenly. No Map from which a key is taken and put behind: see performance/warm-path.md. */
+  const evenly = new LRUCache<string, number>({ max: MOST_KEYS });
 
   function at(key: string): { evenlyAt: number; waitSeconds: number | undefined } {
     const time = now().getTime();
-    const known = evenly.get(key) ?? 0;
+    const known = evenly.peek(key) ?? 0;
     // Further ahead than it can be: the clock was put back.
     const evenlyAt = known < time || known > time + WINDOW_MS ? time : known;
     const earlyMs = evenlyAt - toleranceMs - time;
@@ -44,10 +45,7 @@ export function rate(perMinute: number, now: () => Date): Rate {
     take(key) {
       const { evenlyAt, waitSeconds } = at(key);
       if (waitSeconds !== undefined) return waitSeconds;
-      evenly.delete(key);
       evenly.set(key, evenlyAt + periodMs);
-      const [oldest] = evenly.keys();
-      if (evenly.size > MOST_KEYS && oldest !== undefined) evenly.delete(oldest);
       return undefined;
     },
   };
@@ -58,6 +56,8 @@ export interface Limits {
   readonly identity: (identity: Identity) => Identity;
   /** @throws BrokerError rate_limited */
   readonly grant: (grants: readonly Grant[]) => void;
+  /** Counts a caller that has been identified and its grants as both of the above do; where either would refuse, nothing is counted. */
+  readonly pass: (caller: string, grants: readonly Grant[], address: string | undefined) => boolean;
 }
 
 export function limits({ limits: settings = {} }: BrokerConfig, now: () => Date): Limits {
@@ -92,16 +92,29 @@ export function limits({ limits: settings = {} }: BrokerConfig, now: () => Date)
     identity: (identity) => ({
       identify: guarded(identity.identify),
       identifyToken: guarded(identity.identifyToken),
+      known: identity.known,
       warm: identity.warm,
     }),
+    pass(caller, deciding, address) {
+      const from = address === undefined ? undefined : networkOf(address);
+      const isBanned = from !== undefined && failures.look(from) !== undefined;
+      if (isBanned || callers.look(caller) !== undefined) return false;
+      if (grants !== undefined && grants.take(namesOf(deciding)) !== undefined) return false;
+      callers.take(caller);
+      return true;
+    },
     grant(deciding) {
       if (grants === undefined || grantPerMinute === undefined) return;
-      const wait = grants.take(deciding.map(({ name }) => name).join(" "));
+      const wait = grants.take(namesOf(deciding));
       if (wait === undefined) return;
       const why = "the grant is used more often than it may be; keep a credential until its refresh_after";
       throw tooOften(why, "grant", grantPerMinute, wait);
     },
   };
+}
+
+function namesOf(grants: readonly Grant[]): string {
+  return grants.map(({ name }) => name).join(" ");
 }
 
 /** What a stranger can send without end. Not among them what sound clients do, too: no token, one that has ended, or was used. */

@@ -1,9 +1,9 @@
 /** Reads a request's body, as much of it as is taken. */
 
 import type { IncomingMessage } from "node:http";
-import type { Context } from "hono";
 import { BrokerError } from "../../shared/error.ts";
 import { quote } from "../../shared/policy/scope.ts";
+import type { Connection } from "./http/listener.ts";
 
 /** Larger bodies are refused unread; a token goes in a header, and scopes are short. */
 const LARGEST_BYTES = 16 * 1024;
@@ -12,10 +12,14 @@ const MOST_PIECES = 256;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** @throws BrokerError unsupported_media_type where it is packed; payload_too_large; invalid_request where it ended early or is no text */
-export async function readBody(c: Context): Promise<string> {
-  // The server's own request: as a stream of the web, or iterated, the body costs more than all that is done with it.
-  const { incoming } = c.env as { readonly incoming: IncomingMessage };
+/** Reads it once, whoever asks. @throws BrokerError unsupported_media_type where it is packed; payload_too_large; invalid_request where it ended early or is no text */
+export function readBody(connection: Connection): Promise<string> {
+  connection.body ??= textOf(connection.incoming);
+  return connection.body;
+}
+
+/** Of the server's own request: as a stream of the web, or iterated, the body costs more than all that is done with it. */
+async function textOf(incoming: IncomingMessage): Promise<string> {
   const coding = incoming.headers["content-encoding"] ?? "identity";
   if (coding.toLowerCase() !== "identity") {
     // RFC 9110 section 15.5.16. Read as it is, it would be another text than what a gateway has looked at.

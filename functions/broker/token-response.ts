@@ -59,7 +59,7 @@ function jsonBody(granted: Granted) {
   };
 }
 
-export function secondsLeft({ credential, now }: Granted): number {
+export function secondsLeft({ credential, now }: Pick<Granted, "credential" | "now">): number {
   return Math.floor((credential.expiresAt.getTime() - now.getTime()) / 1000);
 }
 

@@ -9,7 +9,7 @@ import { quote } from "../policy/scope.ts";
 import { apiKeys } from "./api-key.ts";
 import type { Fetch, FetchWith } from "./bounded-fetch.ts";
 import { memberOf } from "./issuer-template.ts";
-import { checkClaims, isStillSigned, parseToken, type SignedToken, verifyToken } from "./jwt.ts";
+import { checkClaims, isSignedNow, isStillSigned, parseToken, type SignedToken, verifyToken } from "./jwt.ts";
 import { type KeySource, keySource } from "./key-source.ts";
 import type { AuthenticatedPrincipal } from "./principal.ts";
 import { signedIdentities } from "./signed-identity.ts";
@@ -23,8 +23,18 @@ export interface Identity {
   identify(authorization: string | undefined, address?: string): Promise<AuthenticatedPrincipal>;
   /** The same for a token that came without a header around it. */
   identifyToken(token: string, address?: string): Promise<AuthenticatedPrincipal>;
+  /** A token that was verified before; undefined for any other text. */
+  known(token: string): KnownToken | undefined;
   /** Fetches issuers' keys ahead of the first request; a failure is left to that request to find. */
   warm(): Promise<void>;
+}
+
+export interface KnownToken {
+  /** Stands for the token's text, without being it. */
+  readonly id: string;
+  readonly issuer: OidcIssuer;
+  /** What `identify` would answer now; undefined where it would have to ask the issuer, or refuse. */
+  principal(address: string | undefined): AuthenticatedPrincipal | undefined;
 }
 
 /** More at once would be a burst of connections that a starting instance has no use for yet. */
@@ -73,6 +83,25 @@ export function identity(config: BrokerConfig, fetch: Fetch, fetchWith: FetchWit
     return { token: await verifyToken(unverified, trusted.issuer, trusted.keys), trusted };
   }
 
+  function known(text: string): KnownToken | undefined {
+    const found = remembered.find(text);
+    if (found.known === undefined) return undefined;
+    const { token, trusted } = found.known;
+    return {
+      id: found.id(),
+      issuer: trusted.issuer,
+      principal(address) {
+        if (!isSignedNow(token, trusted.issuer, trusted.keys)) return undefined;
+        const time = now();
+        try {
+          return { ...checkClaims(token.claims, trusted.issuer, time), ...trusted.principal, address, time };
+        } catch {
+          return undefined; // the refusal is for whoever refuses
+        }
+      },
+    };
+  }
+
   async function identifyToken(token: string, address: string | undefined): Promise<AuthenticatedPrincipal> {
     const principal = await verify(withoutMistakes(token), address);
     return { ...principal, address, time: now() };
@@ -82,6 +111,7 @@ export function identity(config: BrokerConfig, fetch: Fetch, fetchWith: FetchWit
     identify: async (authorization, address) =>
       identifyToken(bearerCredential(authorization, config.audience), address),
     identifyToken,
+    known,
     async warm() {
       await Promise.allSettled([...oidc.values()].slice(0, MOST_WARMED).map(({ keys }) => keys.keys(() => true)));
     },

@@ -6,7 +6,7 @@
 import type { OidcIssuer } from "../config/config.ts";
 import { BrokerError } from "../error.ts";
 import { quote } from "../policy/scope.ts";
-import type { VerificationKey } from "./jwks.ts";
+import { selectKey, type VerificationKey } from "./jwks.ts";
 import { invalidToken, keyOf, parseJws, parseObject, type UnverifiedJws, verifyJws } from "./jws.ts";
 import type { KeySource } from "./key-source.ts";
 import { PROVIDERS } from "./providers.ts";
@@ -79,6 +79,13 @@ export async function isStillSigned(
   source: KeySource,
 ): Promise<boolean> {
   return (await keyOf(jws, issuer, source)).key === key;
+}
+
+/** The same of the keys at hand; `false` where they are too old to say. */
+export function isSignedNow({ jws, key }: SignedToken, { algorithms }: OidcIssuer, source: KeySource): boolean {
+  const algorithm = algorithms.find((allowed) => allowed === jws.algorithm);
+  const keys = source.current();
+  return algorithm !== undefined && keys !== undefined && selectKey(keys, jws.kid, algorithm) === key;
 }
 
 /**

@@ -25,6 +25,8 @@ export interface KeySource {
    * @throws BrokerError issuer_unavailable
    */
   keys(known: (keys: readonly VerificationKey[]) => boolean): Promise<readonly VerificationKey[]>;
+  /** The keys at hand, where they are so young that `keys` would not ask for others; undefined where it might. */
+  current(): readonly VerificationKey[] | undefined;
   /** Seconds until an unknown key would be looked for again. */
   retryAfterSeconds(): number;
 }
@@ -32,7 +34,7 @@ export interface KeySource {
 export function keySource(issuer: OidcIssuer, fetch: Fetch, now: () => Date): KeySource {
   if (issuer.keys.from === "file") {
     const keys = usableKeys(issuer.keys.jwks, issuer.algorithms);
-    return { keys: async () => keys, retryAfterSeconds: () => 0 };
+    return { keys: async () => keys, current: () => keys, retryAfterSeconds: () => 0 };
   }
   return remoteKeys(issuer, fetch, now);
 }
@@ -81,6 +83,9 @@ function remoteKeys(issuer: OidcIssuer, fetch: Fetch, now: () => Date): KeySourc
         if (age > AGING_MS) return refreshed;
       }
       return keys;
+    },
+    current() {
+      return current !== undefined && now().getTime() - current.fetchedAt <= FRESH_MS ? current.keys : undefined;
     },
     retryAfterSeconds: () => Math.max(1, Math.ceil((REFETCH_MS - sinceAttempt()) / 1000)),
   };

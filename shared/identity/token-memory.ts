@@ -15,21 +15,40 @@ import { LRUCache } from "lru-cache";
 const MOST_TOKENS = 2_000;
 /** Of their texts, which may have 8 KiB each; what is kept of a token takes about twice as many bytes as its text has characters. */
 const MOST_CHARACTERS = 4 * 1024 * 1024;
+/** Of a signature's end: 192 bits, which no two tokens share. Whether it is the token is the digest's to say. */
+const END = 32;
 
 export interface TokenMemory<Known extends object> {
-  /** What is known of exactly this text; `keep` remembers something of it, for which the least recently used make room. */
-  find(text: string): { readonly known: Known | undefined; keep(known: Known): void };
+  /**
+   * What is known of exactly this text, and under which name; `keep` remembers something of it, for which the least recently used
+   * make room.
+   */
+  find(text: string): { id(): string; readonly known: Known | undefined; keep(known: Known): void };
 }
 
 export function tokenMemory<Known extends object>(
   mostTokens = MOST_TOKENS,
   mostCharacters = MOST_CHARACTERS,
 ): TokenMemory<Known> {
-  const kept = new LRUCache<string, Known>({ max: mostTokens, maxSize: mostCharacters });
+  // By their ends, so that no digest is made of a token that was never here, as most are.
+  const kept = new LRUCache<string, { readonly id: string; readonly known: Known }>({
+    max: mostTokens,
+    maxSize: mostCharacters,
+  });
   return {
     find(text) {
-      const key = digest(text);
-      return { known: kept.get(key), keep: (known) => void kept.set(key, known, { size: text.length }) };
+      const end = text.slice(-END);
+      const entry = kept.get(end);
+      let made = entry && digest(text);
+      const id = () => {
+        made ??= digest(text);
+        return made;
+      };
+      return {
+        id,
+        known: entry?.id === made ? entry?.known : undefined,
+        keep: (known) => void kept.set(copyOf(end), { id: id(), known }, { size: text.length }),
+      };
     },
   };
 }
@@ -37,4 +56,9 @@ export function tokenMemory<Known extends object>(
 /** Not the token itself, which nobody shall find in this memory. UTF-8: Latin-1 would make one byte of `a` and of `š`. */
 function digest(text: string): string {
   return createHash("sha256").update(text, "utf8").digest("base64url");
+}
+
+/** V8 has the part of a text keep the whole of it. */
+function copyOf(end: string): string {
+  return Buffer.from(end, "utf16le").toString("utf16le");
 }

@@ -59,6 +59,8 @@ export interface CredentialCache {
     prepare: () => { readonly means: string; readonly longestSeconds: number; make(): Promise<Credential> },
     renew?: Renew,
   ): Promise<{ credential: Credential; outcome: CacheOutcome }>;
+  /** What `get` would answer from memory, counted as given out, where it would do nothing beside; else undefined. */
+  hit(key: string, minTtlSeconds: number): Credential | undefined;
 }
 
 /** Some 3 KB each, most of it the password. */
@@ -111,6 +113,13 @@ export function credentialCache(
   };
 
   return {
+    hit(key, minTtlSeconds) {
+      const known = kept.get(key);
+      if (known === undefined || !serves(known, minTtlSeconds, now())) return undefined;
+      if (renewals?.isDue(known, minTtlSeconds)) return undefined;
+      renewals?.given(known, minTtlSeconds);
+      return known;
+    },
     async get(key, wanted, prepare, renew) {
       try {
         return await find(key, wanted, prepare, renew);

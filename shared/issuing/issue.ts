@@ -53,6 +53,14 @@ export interface Issued {
 export interface Issuer {
   /** @throws BrokerError invalid_request (min_ttl), policy_too_large, rate_limited, or as the cloud's calls do */
   issue(request: IssueRequest): Promise<Issued>;
+  /**
+   * Looks for what `issue` would answer, each time it is called; undefined where that is not in memory, or `issue` would do more
+   * than answer.
+   * @throws BrokerError as `issue` does before it asks the cloud
+   */
+  fromMemory(
+    request: Pick<IssueRequest, "decision" | "caller" | "ttlSeconds" | "minTtlSeconds">,
+  ): () => Issued | undefined;
 }
 
 /** The two calls. */
@@ -82,6 +90,13 @@ export function issuer(
   const deadlineMs = context.limits?.deadlineMs ?? UPSTREAM_DEADLINE_MS;
 
   return {
+    fromMemory({ decision, caller, ttlSeconds, minTtlSeconds }) {
+      const { key, lifetimeSeconds, sessionName } = orderOf(decision, caller, { ttlSeconds, minTtlSeconds });
+      return () => {
+        const credential = cache.hit(key, leastLife(minTtlSeconds, lifetimeSeconds));
+        return credential && { credential, outcome: "hit", sessionName };
+      };
+    },
     async issue({ decision, caller, ttlSeconds, minTtlSeconds, keys, waited, renewed }) {
       const { rights, grants } = decision;
       const order = orderOf(decision, caller, { ttlSeconds, minTtlSeconds });
@@ -158,10 +173,18 @@ export function issuer(
           }
         },
       };
-      const wanted = { minTtlSeconds: minTtlSeconds ?? lifetimeSeconds / 2, orWhatLives: minTtlSeconds === undefined };
+      const wanted = {
+        minTtlSeconds: leastLife(minTtlSeconds, lifetimeSeconds),
+        orWhatLives: minTtlSeconds === undefined,
+      };
       return { ...(await cache.get(order.key, wanted, prepare, renew)), sessionName };
     },
   };
+}
+
+/** Seconds that a remembered credential must still live. */
+function leastLife(minTtlSeconds: number | undefined, lifetimeSeconds: number): number {
+  return minTtlSeconds ?? lifetimeSeconds / 2;
 }
 
 function stsEndpoint({ stsEndpoint }: AlibabaEndpoints, registry: Registry): Endpoint {

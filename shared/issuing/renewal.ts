@@ -11,30 +11,54 @@ const HOT_USES = 2;
 /** Where a renewal came to nothing, or there was no turn for it. */
 const PAUSE_MS = 10_000;
 
+interface Uses {
+  readonly share: number;
+  count: number;
+  /** In ms since the epoch. */
+  notBefore: number;
+}
+
 export interface Renewals {
   /**
    * Counts that the credential was given out to one who needs it to live so long, and says whether it is to be renewed now; once
    * for each until `PAUSE_MS` are over.
    */
   given(credential: Credential, minTtlSeconds: number): boolean;
+  /** What `given` would say, without counting. */
+  isDue(credential: Credential, minTtlSeconds: number): boolean;
 }
 
 /** `random`: from 0 to below 1, drawn once for each credential, so that those made together are not renewed together. */
 export function renewals(now: () => Date, random: () => number): Renewals {
-  const known = new WeakMap<Credential, { readonly share: number; uses: number; notBefore: number }>();
+  const known = new WeakMap<Credential, Uses>();
+
+  function usesOf(credential: Credential): Uses {
+    const uses = known.get(credential);
+    if (uses !== undefined) return uses;
+    // The last tenth to four tenths of the time in which it serves a caller.
+    const first = { share: 0.1 + 0.3 * random(), count: 0, notBefore: 0 };
+    known.set(credential, first);
+    return first;
+  }
+
+  function isDue({ issuedAt, expiresAt }: Credential, minTtlSeconds: number, { share, notBefore }: Uses): boolean {
+    const time = now().getTime();
+    if (time < notBefore) return false;
+    const servesUntil = expiresAt.getTime() - minTtlSeconds * 1000;
+    return time >= servesUntil - share * (servesUntil - issuedAt.getTime());
+  }
 
   return {
     given(credential, minTtlSeconds) {
-      const time = now().getTime();
-      // The last tenth to four tenths of the time in which it serves such a caller.
-      const it = known.get(credential) ?? { share: 0.1 + 0.3 * random(), uses: 0, notBefore: 0 };
-      known.set(credential, it);
-      it.uses++;
-      if (it.uses < HOT_USES || time < it.notBefore) return false;
-      const servesUntil = credential.expiresAt.getTime() - minTtlSeconds * 1000;
-      if (time < servesUntil - it.share * (servesUntil - credential.issuedAt.getTime())) return false;
-      it.notBefore = time + PAUSE_MS;
+      const uses = usesOf(credential);
+      uses.count++;
+      if (uses.count < HOT_USES || !isDue(credential, minTtlSeconds, uses)) return false;
+      uses.notBefore = now().getTime() + PAUSE_MS;
       return true;
+    },
+    isDue(credential, minTtlSeconds) {
+      const uses = usesOf(credential);
+      return uses.count + 1 >= HOT_USES && isDue(credential, minTtlSeconds, uses);
     },
   };
 }

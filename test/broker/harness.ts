@@ -10,7 +10,7 @@ import { request as httpsRequest } from "node:https";
 import type { AddressInfo } from "node:net";
 import { type Broker, broker, type Outside } from "../../functions/broker/app.ts";
 import { nodeFetch } from "../../functions/broker/http/fetch.ts";
-import { listener, socketAddress } from "../../functions/broker/http/listener.ts";
+import { type App, listener, socketAddress } from "../../functions/broker/http/listener.ts";
 import { jsonLog } from "../../shared/audit/log.ts";
 import { parseConfig } from "../../shared/config/load.ts";
 import { type Cloud, type CloudOptions, startCloud } from "../sandbox/cloud.ts";
@@ -107,6 +107,8 @@ export interface HarnessOptions {
   readonly secrets?: readonly string[];
   /** How it pauses; not at all when left out. */
   readonly sleep?: (ms: number) => Promise<void>;
+  /** Without the short way of what was asked before. */
+  readonly wholeWayOnly?: boolean;
   /** What a credential waits for before it leaves. */
   readonly written?: () => Promise<void>;
   readonly isAuditSinkUp?: () => boolean;
@@ -178,7 +180,8 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   };
   const made = broker(config, "0.0.0-test", outside, shadow);
-  const server = createServer({ maxHeaderSize: 32 * 1024 }, listener(made.app.fetch, outside.newRequestId));
+  const answer: App = options.wholeWayOnly ? (...asked) => made.app.fetch(...asked) : made.fetch;
+  const server = createServer({ maxHeaderSize: 32 * 1024 }, listener(answer, outside.newRequestId));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

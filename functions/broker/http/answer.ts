@@ -26,6 +26,13 @@ export class HeaderFields {
     this.#fields.set(key, before === undefined ? value : `${before}${key === "cookie" ? "; " : ", "}${value}`);
   }
 
+  /** Names and values by turns, as node:http takes them. */
+  flat(): string[] {
+    const fields: string[] = [];
+    for (const [name, value] of this.#fields) fields.push(name, value);
+    return fields;
+  }
+
   [Symbol.iterator](): IterableIterator<[string, string]> {
     return this.#fields.entries();
   }
@@ -47,6 +54,21 @@ export class Answer {
 /** As `new Response`, for those who read status and headers of it and no more, as Hono does. */
 export function answer(body: string | null, status: number, headers: Readonly<Record<string, string>>): Response {
   return new Answer(body, status, headers) as unknown as Response;
+}
+
+/** An answer that nobody looks into any more. */
+export class ReadyAnswer {
+  /** `fields`: all but `content-length`; names and values by turns. */
+  constructor(
+    readonly body: string,
+    readonly status: number,
+    readonly fields: string[],
+  ) {}
+}
+
+/** What every answer has beside its own. */
+export function ownHeaders(requestId: string): Readonly<Record<string, string>> {
+  return { "x-request-id": requestId, "x-content-type-options": "nosniff" };
 }
 
 export function json(value: unknown, headers: Readonly<Record<string, string>> = {}): Response {

@@ -5,20 +5,22 @@
  */
 
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import type { Context } from "hono";
 import { BrokerError } from "../../../shared/error.ts";
 import { problem } from "../problem.ts";
-import { Answer, HeaderFields } from "./answer.ts";
+import { Answer, HeaderFields, ReadyAnswer } from "./answer.ts";
 
 /** What an app is given beside the request. */
 export interface Connection {
   readonly incoming: IncomingMessage;
+  /** Where somebody has begun to answer before: when that was, in ms since the epoch, and the body, which is read once. */
+  begunAt?: number;
+  body?: Promise<string>;
 }
 
 export type App = (request: Request, connection: Connection) => Response | Promise<Response>;
 
 /** The broker's URLs begin with it, whatever the caller calls the broker. */
-const ORIGIN = "http://broker";
+export const ORIGIN = "http://broker";
 
 /** How long the rest of a body that nobody read is waited for, so that the answer is not lost by closing too soon. */
 const LONGEST_REST_MS = 500;
@@ -44,8 +46,9 @@ async function respond(
   const request = requestOf(incoming);
   const response = request === undefined ? malformed(newRequestId()) : await app(request, { incoming });
   // Hono makes one of Node's for HEAD.
-  const body = response instanceof Answer ? response.body : Buffer.from(await response.arrayBuffer());
-  const fields = [...response.headers].flat();
+  const isOurs = response instanceof Answer || response instanceof ReadyAnswer;
+  const body = isOurs ? response.body : Buffer.from(await response.arrayBuffer());
+  const fields = response instanceof ReadyAnswer ? response.fields : [...response.headers].flat();
   if (body === null || body.length === 0) {
     outgoing.writeHead(response.status, fields).end();
   } else {
@@ -61,8 +64,8 @@ function malformed(requestId: string): Response {
 }
 
 /** The address at the other end of the connection that a request came by. */
-export function socketAddress(c: Context): string | undefined {
-  return (c.env as Connection).incoming.socket.remoteAddress;
+export function socketAddress({ env }: { readonly env: unknown }): string | undefined {
+  return (env as Connection).incoming.socket.remoteAddress;
 }
 
 /** Undefined where the request names no resource of ours: RFC 9112 section 3.2. */

@@ -15,6 +15,7 @@ import type { BrokerVariables } from "../app.ts";
 import type { Blocks } from "../blocks.ts";
 import { callerCredential } from "../caller-credential.ts";
 import { json } from "../http/answer.ts";
+import type { Connection } from "../http/listener.ts";
 import { readBody } from "../request-body.ts";
 import { rightsRequest } from "../rights-request.ts";
 import { tokenRequest } from "../token-request.ts";
@@ -40,7 +41,7 @@ export function explainRoute({
 }: ExplainRouteParts): Handler<{ Variables: BrokerVariables }> {
   return async (c) => {
     const requestId = c.get("requestId");
-    const body = await readBody(c);
+    const body = await readBody(c.env as Connection);
     const clientAddress = c.get("clientAddress");
     const principal = await identity.identify(callerCredential(c), clientAddress);
     c.set("principal", principal);

@@ -16,6 +16,12 @@ export interface Health {
   readonly onIdle: (() => void)[];
 }
 
+/** One request fewer is under way. */
+export function leave(health: Health): void {
+  health.inFlight--;
+  if (health.inFlight === 0) for (const notify of health.onIdle.splice(0)) notify();
+}
+
 export function healthRoutes(
   app: Broker["app"],
   parts: {

@@ -7,6 +7,7 @@ import { formatScope } from "../../../shared/policy/scope.ts";
 import type { BrokerVariables } from "../app.ts";
 import type { DecideAndIssue } from "../decide-and-issue.ts";
 import { json } from "../http/answer.ts";
+import type { Connection } from "../http/listener.ts";
 import { OAUTH_HEADERS } from "../oauth-error.ts";
 import { readBody } from "../request-body.ts";
 import { ACCESS_TOKEN, tokenExchange } from "../token-exchange-request.ts";
@@ -20,7 +21,7 @@ export function tokenExchangeRoute(
   issue: DecideAndIssue,
 ): Handler<{ Variables: BrokerVariables }> {
   return async (c) => {
-    const { subjectToken, request } = tokenExchange(c.req.raw, await readBody(c), config);
+    const { subjectToken, request } = tokenExchange(c.req.raw, await readBody(c.env as Connection), config);
     const principal = await identity.identifyToken(subjectToken, c.get("clientAddress"));
     c.set("principal", principal);
     return json(tokenExchangeBody(await issue(c, principal, request())), OAUTH_HEADERS);
