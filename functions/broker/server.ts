@@ -82,7 +82,7 @@ export async function serve(fromCache: boolean): Promise<void> {
   const { write, written } = withSink(out, sink);
   const log = jsonLog(write, now);
   process.on("exit", () => writeRest(out.rest()));
-  const { app, health, close } = broker(
+  const { fetch, health, close } = broker(
     config,
     packageJson.version,
     {
@@ -107,13 +107,19 @@ export async function serve(fromCache: boolean): Promise<void> {
   const server = createServer(
     // Function Compute allows 8 KB of headers; elsewhere a token of 8 KiB must still get an answer that says so.
     { keepAliveTimeout: 0, headersTimeout: 10_000, requestTimeout: 15_000, maxHeaderSize: 32 * 1024 },
-    listener(app.fetch, randomUUID),
+    listener(fetch, randomUUID),
   );
 
-  const underWay = new Set<ServerResponse>();
+  // Places that are taken and left again, and no Set: V8 makes a Set that much goes in and out of again and again, and what was in the
+  // one before lives, with all that hangs on it, until the next great collection.
+  const underWay: (ServerResponse | undefined)[] = [];
   server.on("request", (_, response) => {
-    underWay.add(response);
-    response.once("close", () => underWay.delete(response));
+    const free = underWay.indexOf(undefined);
+    const place = free === -1 ? underWay.length : free;
+    underWay[place] = response;
+    response.once("close", () => {
+      underWay[place] = undefined;
+    });
   });
 
   function stop(why: string, exitCode: number): void {
@@ -213,15 +219,15 @@ async function readShadow(file: string, { shadow }: BrokerConfig, log: Log): Pro
  * Takes no new connections, lets requests under way finish, then closes all that is left, also connections that never sent a
  * request. Answers how many requests were cut off.
  */
-async function drain(server: Server, underWay: ReadonlySet<ServerResponse>): Promise<number> {
+async function drain(server: Server, underWay: readonly (ServerResponse | undefined)[]): Promise<number> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   let cutOff = 0;
   const limit = setTimeout(() => {
-    cutOff = underWay.size;
+    cutOff = underWay.filter((response) => response !== undefined).length;
     server.closeAllConnections();
   }, LONGEST_DRAIN_MS);
   for (const response of underWay)
-    if (!response.closed) await new Promise((resolve) => response.once("close", resolve));
+    if (response?.closed === false) await new Promise((resolve) => response.once("close", resolve));
   server.closeAllConnections();
   await closed;
   clearTimeout(limit);
