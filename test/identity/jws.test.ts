@@ -105,6 +105,7 @@ describe("of the issuer's keys", () => {
         seen.push(known([]));
         return [];
       },
+      current: () => undefined,
       retryAfterSeconds: () => retryAfter,
     };
     return { seen, source };
