@@ -44,7 +44,7 @@ class InProcess implements TestRunner {
     const hook = `export const resolve = (name, context, next) => name === "vitest" ? { url: ${JSON.stringify(own)}, format: "module", shortCircuit: true } : next(name, context);`;
     register(`data:text/javascript,${encodeURIComponent(hook)}`);
     // No property goes on for longer on one mutant.
-    fc.configureGlobal({ interruptAfterTimeLimit: 1000 });
+    fc.configureGlobal({ interruptAfterTimeLimit: 2000 });
     this.#vitest = (await import(own)) as Vitest;
     for (const folder of FOLDERS)
       for (const name of readdirSync(folder)) {

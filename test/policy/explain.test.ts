@@ -120,7 +120,52 @@ describe("a denied request", () => {
         location,
       }),
     );
-    expect(grants.map(({ name }) => name)).toEqual(["web"]);
+    expect(grants.map(({ name, registry }) => [name, registry])).toEqual([["web", "prod"]]);
+  });
+
+  test("has a nearest miss where a condition is what failed, and else none", () => {
+    expect(ask(["repository:web/app:push"], evil)).toHaveProperty("nearest");
+    expect(ask(["repository:secret/app:pull"], main)).not.toHaveProperty("nearest");
+  });
+});
+
+test("without a limit each grant of the caller's issuer is explained, wherever it is and whatever it gives", () => {
+  const elsewhere = { ...web, name: "elsewhere", registry: "staging" };
+  const { grants } = ask(["repository:base/node:pull"], main, [web, base, gitlab, elsewhere]);
+  expect(
+    grants.map(({ grant, isInRegistry, matches, decides }) => [grant.name, isInRegistry, matches, decides]),
+  ).toEqual([
+    ["web", true, true, false],
+    ["base", true, true, true],
+    ["elsewhere", false, true, false],
+  ]);
+});
+
+test("only those of several deciding grants decide, and each of them does", () => {
+  const { grants } = ask(["repository:base/node:pull", "repository:web/app:pull"], main, [
+    web,
+    base,
+    { ...base, name: "z" },
+  ]);
+  expect(grants.map(({ grant, decides }) => [grant.name, decides])).toEqual([
+    ["web", true],
+    ["base", true],
+    ["z", false],
+  ]);
+});
+
+test("each limit is shown with what it is held against, and one that is not kept lets nothing match", () => {
+  const cidrs = ["10.0.0.0/8"];
+  const limited = { ...base, limits: [{ kind: "network", cidrs } as const] };
+  const of = (address: string) => ask(["repository:base/node:pull"], { ...main, address }, [limited]).grants[0];
+  const [limit] = limited.limits;
+  expect(of("10.0.0.1")).toMatchObject({
+    matches: true,
+    limits: [{ limit, keeps: true, actual: { kind: "value", text: "10.0.0.1" } }],
+  });
+  expect(of("192.0.2.1")).toMatchObject({
+    matches: false,
+    limits: [{ limit, keeps: false, actual: { kind: "value", text: "192.0.2.1" } }],
   });
 });
 
@@ -311,4 +356,88 @@ test("with a limit no more grants are explained, and those that decide are among
   expect(limited.grants).toHaveLength(50);
   expect(limited.grants.find(({ decides }) => decides)?.name).toBe("g499");
   expect(operatorView(explain(question)).grants).toHaveLength(500);
+  const few = explain({ ...question, policy: policyOf(many.slice(-3)), mostGrants: 50 });
+  expect(few.grants.map(({ grant }) => grant.name).sort()).toEqual(["g497", "g498", "g499"]);
+  const matching = many.map((one) => ({ ...one, when: when({ owner: "acme" }) }));
+  expect(explain({ ...question, policy: policyOf(matching), mostGrants: 50 }).grants).toHaveLength(50);
+});
+
+describe("what is shown of", () => {
+  const address = { kind: "network", cidrs: ["10.0.0.0/8"] } as const;
+  const limited = { ...base, limits: [address] };
+  const from = (of: Principal, where: string) =>
+    ask(["repository:base/node:pull"], { ...of, address: where }, [limited]);
+
+  test("a limit: what it is, what it is held against, and what it must be to whom the grant is for but for it", () => {
+    const shown = { limit: "network", keeps: false, actual: "192.0.2.1" };
+    const near = callerView(from(main, "192.0.2.1"));
+    expect(near.nearest).toEqual({
+      grant: "base",
+      line: 20,
+      limit: "network",
+      actual: "192.0.2.1",
+      expected: "in 10.0.0.0/8",
+    });
+    expect(near.grants[0]?.limits).toEqual([{ ...shown, expected: "in 10.0.0.0/8" }]);
+    expect(operatorView(from(nobody, "192.0.2.1")).grants[0]?.limits).toEqual([
+      { ...shown, expected: "in 10.0.0.0/8" },
+    ]);
+    expect(callerView(from(nobody, "192.0.2.1")).grants).toEqual([]);
+    expect(operatorView(ask(["repository:base/node:pull"], main, [base])).grants[0]).not.toHaveProperty("limits");
+  });
+
+  test("a grant of which nothing failed: nothing failed", () => {
+    expect(operatorView(ask(["repository:base/node:pull"], main, [base])).grants[0]).not.toHaveProperty("failed");
+  });
+
+  test("a grant that any caller of the issuer has: all of it, to each of them", () => {
+    const open = grant("open", {
+      when: [{ kind: "exact", claim: "ref", value: "x", callerChosen: true }],
+      allow: [],
+      allowFor: [template("repository:${team}/*:pull")],
+    });
+    const view = (claims: Record<string, unknown>) =>
+      callerView(ask(["repository:web/app:pull"], caller({ team: "web", ...claims }), [open])).grants;
+    expect(view({ ref: "x" })).toMatchObject([
+      { name: "open", variables: [{ written: "repository:${team}/*:pull", scope: "repository:web/*:pull" }] },
+    ]);
+    expect(view({ ref: "y" })).toEqual([]);
+  });
+
+  test("a grant that another condition fails: what it needs, without what a variable would become", () => {
+    const team = grant("team", {
+      when: when({ repository_id: "1", ref: "main" }),
+      allow: [],
+      allowFor: [template("repository:${team}/*:pull")],
+    });
+    const [shown] = callerView(
+      ask(["repository:web/app:pull"], caller({ repository_id: "1", team: "web" }), [team]),
+    ).grants;
+    expect(shown?.name).toBe("team");
+    expect(shown).not.toHaveProperty("variables");
+  });
+
+  test("a claim that is a list: its texts", () => {
+    const groups = ["a", "b"];
+    const of = ask(["repository:web/app:pull"], caller({ repository_id: groups }), [web]);
+    expect(operatorView(of).grants[0]?.conditions[0]?.actual).toEqual(groups);
+  });
+
+  test("the session policy: itself, its length and the most there may be; none where the life is too short", () => {
+    const explained = ask(["repository:base/node:pull"], main, [base]);
+    const json = explained.terms !== undefined && "policy" in explained.terms ? explained.terms.policy.json : "";
+    expect(operatorView(explained).session_policy).toEqual({
+      characters: json.length,
+      most_characters: 2048,
+      policy: JSON.parse(json),
+    });
+    const many = Array.from({ length: 60 }, (_, index) => `repository:web/app-${index}:pull`);
+    expect(operatorView(ask(many, main)).session_policy).toEqual({
+      characters: expect.any(Number),
+      most_characters: 2048,
+    });
+    const request = { registry: "prod", scopes: [scope("repository:base/node:pull")] };
+    const question = { principal: main, caller: "", request, policy: policyOf([base]), location };
+    expect(operatorView(explain({ ...question, minTtlSeconds: 1800 }))).not.toHaveProperty("session_policy");
+  });
 });
