@@ -1,6 +1,7 @@
 import { exportJWK, generateKeyPair, type JWK } from "jose";
 import { beforeAll, describe, expect, test } from "vitest";
 import { selectKey, usableKeys } from "../../shared/identity/jwks.ts";
+import { ALL_ALGORITHMS } from "./verify-text.ts";
 
 let rsa: JWK;
 let weak: JWK;
@@ -57,6 +58,28 @@ describe("keys that are left out", () => {
   test("symmetric", () => expect(kids([{ kty: "oct", k: "c2VjcmV0", kid: "oct", alg: "RS256" }])).toEqual([]));
   test("of an algorithm that the issuer may not use", () => expect(kids([ec], ["RS256"])).toEqual([]));
   test("of another curve", () => expect(kids([{ ...ec, crv: "P-384" }])).toEqual([]));
+  test.each([
+    ["EC", "P-256", "ES256"],
+    ["EC", "P-384", "ES384"],
+    ["EC", "P-521", "ES512"],
+    ["OKP", "Ed25519", "EdDSA"],
+  ])("of type %s and curve %s for any algorithm but %s, and with either of them alone", (kty, crv, own) => {
+    const fitting = (key: object) =>
+      ALL_ALGORITHMS.filter((algorithm) => usableKeys({ keys: [key] }, [algorithm]).length > 0);
+    // With an RSA key's numbers in it, too, which are not looked at.
+    const key = { kty, crv, x: ec.x, y: ec.y, n: rsa.n, e: rsa.e };
+    expect(fitting(key)).toEqual([own]);
+    expect(fitting({ ...key, kty: kty === "EC" ? "OKP" : "EC" })).toEqual([]);
+    expect(fitting({ ...key, crv: "secp256k1" })).toEqual([]);
+  });
+  test.each([
+    ["no text", 65537],
+    ["nothing", ""],
+    ["zero", "AAAA"],
+  ])("RSA whose modulus or exponent is %s", (_, value) => {
+    expect(kids([{ ...rsa, n: value }])).toEqual([]);
+    expect(kids([{ ...rsa, e: value }])).toEqual([]);
+  });
   test("with a kid that is no string", () => expect(kids([{ ...rsa, kid: 1 }])).toEqual([]));
   test("no objects", () => expect(kids([null, 1, "x", []])).toEqual([]));
 });
@@ -65,7 +88,8 @@ test.each([null, [], {}, { keys: {} }])("%j is no key set", (jwks) => {
   expect(() => usableKeys(jwks, ["RS256"])).toThrow("no JWK set");
 });
 
-test("more than fifty keys are refused", () => {
+test("fifty keys are taken, and more are refused", () => {
+  expect(usableKeys({ keys: Array.from({ length: 50 }, () => rsa) }, ["RS256"])).toHaveLength(50);
   expect(() => usableKeys({ keys: Array.from({ length: 51 }, () => rsa) }, ["RS256"])).toThrow("more than 50");
 });
 
