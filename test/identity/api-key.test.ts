@@ -165,6 +165,13 @@ describe("a wrong key", () => {
     expect(verify(key, { by })).toMatchObject({ code: "invalid_api_key", status: 401 });
   });
 
+  test("of another form is told its form, and one of the right form no more than that it is unknown", () => {
+    const told = (key: string) => (verify(key) as BrokerError).message;
+    expect(told(`${nightly.key}0`)).toContain("it is not abk_<name>_<64 hex digits in lower case>");
+    for (const key of [make("nightly").key, make("unknown").key])
+      expect(told(key)).toContain("the broker does not know it, or no longer");
+  });
+
   test("takes the same steps whether its name is known or not: one digest, one comparison of 32 bytes", () => {
     const steps = (key: string) => {
       vi.clearAllMocks();

@@ -70,7 +70,8 @@ const rows =
 
 export const describe = Object.assign(within, {
   each: rows(within),
-  skipIf: (skipped: boolean) => (skipped ? () => {} : within),
+  /** What hangs on a program that may not be there is left out: one would be started for each mutant. */
+  skipIf: () => () => {},
 });
 export const test = Object.assign(remember, { each: rows(remember) });
 export const beforeAll = (work: () => unknown) => current.hooks.beforeAll.push(work);
