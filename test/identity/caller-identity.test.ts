@@ -42,7 +42,7 @@ describe("the request", () => {
 
   test("of HMAC-SHA1 has all in its body, where no log of URLs finds it", () => {
     const { url, init } = callerIdentityRequest({ ...identity, algorithm: "HMAC-SHA1", signature: "a+/=" }, ORIGIN);
-    expect(url).toBe(`${ORIGIN}/`);
+    expect([url, init.method]).toEqual([`${ORIGIN}/`, "POST"]);
     expect(init.headers).toEqual({
       accept: "application/json",
       "user-agent": "acr-token-broker",
@@ -163,6 +163,7 @@ describe("who STS says it was", () => {
     ["a user that is called an account", { ...user, IdentityType: "Account" }],
     ["a user with a session's principal", { ...user, PrincipalId: "28877:x" }],
     ["an account that is called a user", { ...root, IdentityType: "RAMUser" }],
+    ["a user's ARN with the account's principal", { ...root, Arn: user.Arn }],
     ["an account with another's principal", { ...root, PrincipalId: "6543210987654321" }],
     ["a type that there is not", { ...root, IdentityType: "Service" }],
   ])("%s is no identity", async (_, body) => {
@@ -198,11 +199,74 @@ describe("a refusal", () => {
     },
   );
 
-  test.each([
+  test.each<[string, { Code?: unknown; RequestId?: string }]>([
     ["with markup for a code", { Code: "<script>", RequestId: "1" }],
     ["with a number for a code", { Code: 7 }],
+    ["with markup before a code", { Code: "<a" }],
+    ["with markup behind a code", { Code: "a>" }],
+    ["with markup before a request id", { RequestId: "<1" }],
+    ["with markup behind a request id", { RequestId: "1>" }],
   ])("%s does not get further", async (_, body) => {
     const error = (await answers(body, 400).catch((thrown: unknown) => thrown)) as { facts: object };
-    expect(error.facts).toMatchObject({ upstream: { code: "Status400" } });
+    expect(error.facts).toEqual({
+      upstream: { api: "GetCallerIdentity", code: "Status400", ...(body.RequestId === "1" && { requestId: "1" }) },
+    });
+  });
+
+  test("without a request id is told without one", async () => {
+    await expect(answers({ Code: "SignatureNonceUsed" }, 400)).rejects.toThrow(/\(SignatureNonceUsed\)$/);
+  });
+
+  test.each([
+    ["has no code", { RequestId: "1" }, 400],
+    ["is a redirect, whatever its code", { Code: "SignatureNonceUsed" }, 304],
+  ])("that %s is none of STS's", async (_, body, status) => {
+    const fetch = async () => ({ status, headers: new Headers(), ...jsonBody(body) }) as Response;
+    await expect(getCallerIdentity(identity, ORIGIN, fetch)).rejects.toMatchObject({ code: "upstream_rejected" });
+  });
+});
+
+/** Of a status that a Response of the platform may not have with a body. */
+function jsonBody(body: unknown): Pick<Response, "body"> {
+  return { body: new Response(JSON.stringify(body)).body };
+}
+
+describe("STS that cannot answer", () => {
+  const unavailable = (code: string) => ({
+    code: "upstream_unavailable",
+    facts: { upstream: { api: "GetCallerIdentity", code }, retryAfterSeconds: 2 },
+  });
+
+  test.each([500, 503])("answers %d, with whatever body", async (status) => {
+    const fetch = async () => new Response("<html>", { status });
+    await expect(getCallerIdentity(identity, ORIGIN, fetch)).rejects.toMatchObject(unavailable(`Status${status}`));
+  });
+
+  test("says so itself", async () => {
+    await expect(answers({ Code: "Throttling.User" }, 400)).rejects.toMatchObject(unavailable("Throttling.User"));
+    await expect(answers({ Code: "NoThrottling" }, 400)).rejects.toMatchObject({ code: "invalid_identity" });
+  });
+
+  const failing = (error: unknown) => getCallerIdentity(identity, ORIGIN, () => Promise.reject(error));
+
+  test("is not reached", async () => {
+    await expect(failing(new TypeError("fetch failed"))).rejects.toMatchObject(unavailable("NoAnswer"));
+  });
+
+  test("does not answer in time", async () => {
+    await expect(failing(new DOMException("", "TimeoutError"))).rejects.toMatchObject({
+      code: "upstream_timeout",
+      facts: { upstream: { api: "GetCallerIdentity", code: "Timeout" }, retryAfterSeconds: 2 },
+    });
+  });
+
+  test.each([
+    ["no JSON", "{"],
+    ["no UTF-8", Buffer.from([0xff])],
+  ])("answers with %s", async (_, body) => {
+    await expect(getCallerIdentity(identity, ORIGIN, async () => new Response(body))).rejects.toMatchObject({
+      code: "upstream_rejected",
+      facts: { upstream: { api: "GetCallerIdentity", code: "MalformedAnswer" } },
+    });
   });
 });

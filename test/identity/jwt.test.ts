@@ -304,8 +304,66 @@ describe("the Authorization header", () => {
     await expect(callers.identify(header)).rejects.toMatchObject({ code, status: 401 });
   });
 
-  test("the scheme's case does not count", async () => {
+  test("the scheme's case does not count, nor how many spaces are behind it", async () => {
     expect(await callers.identify(`bearer ${await sign(claims)}`)).toMatchObject({ subject: "job" });
+    expect(await callers.identify(`Bearer  ${await sign(claims)}`)).toMatchObject({ subject: "job" });
+  });
+
+  test("nothing stands before the scheme", async () => {
+    for (const before of ["x", "Basic ", " "])
+      await expect(callers.identify(`${before}Bearer ${await sign(claims)}`)).rejects.toThrow(
+        'is not "Bearer <token>"',
+      );
+  });
+
+  test.each([
+    [undefined, /^send "Authorization: Bearer <token>"/],
+    ["", /^send "Authorization: Bearer <token>"/],
+    ["Bearer ", /^the token is empty; is the variable set that it comes from\? send "Authorization/],
+    ["Bearer null", /^the token is the word "null"; the step/],
+    ["Bearer nullx", /three parts of a signed JWT$/],
+    ["Bearer xnull", /three parts of a signed JWT$/],
+    ['Bearer "a"', /^the token has quotes around it; send it without$/],
+    ['Bearer a"b', /three parts of a signed JWT$/],
+  ])("%j is told what is wrong with it", async (header, told) => {
+    await expect(callers.identify(header)).rejects.toThrow(told);
+  });
+});
+
+describe("warming", () => {
+  const discovered = (name: string, facts: Partial<OidcIssuer> = {}) =>
+    oidcIssuer({ keys: [] }, { name, issuer: `https://${name}.example`, keys: { from: "discovery" }, ...facts });
+
+  /** The hosts that are asked, by which fetch. */
+  async function asked(issuers: readonly OidcIssuer[]): Promise<string[]> {
+    const hosts: string[] = [];
+    const by = (which: string) => async (url: string) => {
+      hosts.push(`${which} ${new URL(url).hostname}`);
+      throw new TypeError("no network");
+    };
+    const entries = new Map(issuers.map((issuer) => [issuer.name, issuer]));
+    const facts = { audience: AUDIENCE, registries: new Map(), issuers: entries, apiKeys: new Map() };
+    const config = { ...facts, grants: [], denials: [], alibaba: {}, digest: "sha256:0" };
+    await identity(
+      config,
+      by("any CA"),
+      (certificates) => by(String(certificates)),
+      () => NOW,
+    ).warm();
+    return hosts;
+  }
+
+  test("fetches each issuer's keys, by its own CA where it has one, and fails on none", async () => {
+    const own = discovered("own", { ca: { path: "ca.pem", certificates: ["ours"] } } as never);
+    expect(await asked([discovered("public"), own, oidcIssuer(jwks)])).toEqual([
+      "any CA public.example",
+      "ours own.example",
+    ]);
+  });
+
+  test("of many the first twenty", async () => {
+    const many = Array.from({ length: 25 }, (_, index) => discovered(`i${index}`));
+    expect(await asked(many)).toEqual(many.slice(0, 20).map(({ name }) => `any CA ${name}.example`));
   });
 });
 
