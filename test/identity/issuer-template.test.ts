@@ -3,9 +3,10 @@
 import fc from "fast-check";
 import { CompactSign, generateKeyPair } from "jose";
 import { describe, expect, test } from "vitest";
+import type { Issuer } from "../../shared/config/config.ts";
 import { parseConfig } from "../../shared/config/load.ts";
 import { identity } from "../../shared/identity/identify.ts";
-import { filledWith, overlap, valuesIn } from "../../shared/identity/issuer-template.ts";
+import { acceptedIss, filledWith, memberOf, overlap, valuesIn } from "../../shared/identity/issuer-template.ts";
 
 const TEMPLATE = "https://oidc.example.com/org/{org}";
 const ACME = "https://oidc.example.com/org/acme";
@@ -172,8 +173,38 @@ describe("a template", () => {
     expect(overlap(one, other)).toBe(expected);
   });
 
+  test("has no variable before the path", () => {
+    for (const template of ["{s}://h/{x}", "https:{s}//h/{x}", "https://{h}/{x}"]) {
+      expect(valuesIn(template, filledWith(template, "a"))).toEqual(["a"]);
+      expect(valuesIn(template, template.replace(/\{[sh]\}/, "evil").replace("{x}", "a"))).toBeUndefined();
+    }
+  });
+
   test("takes up to 128 characters for a variable", () => {
     expect(valuesIn("https://h/{x}", `https://h/${"a".repeat(128)}`)).toHaveLength(1);
     expect(valuesIn("https://h/{x}", `https://h/${"a".repeat(129)}`)).toBeUndefined();
+  });
+});
+
+describe("which of the many an iss is", () => {
+  const issuer = config.issuers.get("orgs") as Issuer;
+  const two = { ...issuer, template: "https://h.example/{org}/x/{team}" } as Issuer;
+  const alone = { provider: "generic", issuer: "https://one.example" } as Issuer;
+
+  test("the values of its variables", () => {
+    expect(memberOf(issuer, ACME)).toStrictEqual({ member: "acme" });
+    expect(memberOf(two, "https://h.example/acme/x/web")).toStrictEqual({ member: "acme/web" });
+  });
+
+  test("none where there is one issuer only, or no iss of the form", () => {
+    expect(memberOf(alone, "https://one.example")).toStrictEqual({});
+    expect(memberOf(undefined, ACME)).toStrictEqual({});
+    for (const iss of ["https://evil.example", undefined, 1, [ACME]]) expect(memberOf(issuer, iss)).toStrictEqual({});
+  });
+
+  test("accepted are those that grants name, the one that there is, or none where there are no tokens", () => {
+    expect([...acceptedIss(issuer)].sort()).toEqual([GLOBEX, ACME].sort());
+    expect(acceptedIss(alone)).toEqual(["https://one.example"]);
+    expect(acceptedIss({ provider: "alibaba", issuer: "x" } as unknown as Issuer)).toEqual([]);
   });
 });

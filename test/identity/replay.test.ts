@@ -6,7 +6,9 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ownThenShared, type ReplayStore, type TokenUse } from "../../shared/identity/replay.ts";
+import type { Replay } from "../../shared/config/config.ts";
+import { type AuthenticatedPrincipal, principalName } from "../../shared/identity/principal.ts";
+import { ownThenShared, type ReplayStore, replayGuard, type TokenUse } from "../../shared/identity/replay.ts";
 import { memoryReplayStore } from "../../shared/identity/replay-memory.ts";
 import { redisReplayStore } from "../../shared/identity/replay-redis.ts";
 import { type SharedRedis, sharedRedis } from "../../shared/store/redis.ts";
@@ -216,5 +218,78 @@ describe("this instance's memory and then the shared one", () => {
     await (taken as { giveBack(): Promise<void> }).giveBack();
     expect(await own.use(use())).toBeTypeOf("object");
     expect(await shared.use(use())).toBeTypeOf("object");
+  });
+});
+
+describe("the guard", () => {
+  const principal: AuthenticatedPrincipal = {
+    source: { issuer: "ci" },
+    subject: "job",
+    claims: { iss: "https://issuer.example" },
+    tokenId: "jti 1",
+    expiresAt: new Date(now().getTime() + 1),
+  };
+  /** A store that answers so, and what it was asked. */
+  function answering(answer: Awaited<ReturnType<ReplayStore["use"]>>) {
+    const asked: TokenUse[] = [];
+    const guard = replayGuard(now, {
+      use: async (one) => {
+        asked.push(one);
+        return answer;
+      },
+    });
+    const claim = (replay: Replay, who: AuthenticatedPrincipal = principal) =>
+      guard.claim(who, { name: "ci", replay }, "what for");
+    return { asked, claim };
+  }
+
+  test.each<[Replay, number | "bound"]>([
+    ["once", 1],
+    ["bind", "bound"],
+    [{ count: 3 }, 3],
+  ])("of %j asks the store for the token by iss and jti, and gives back by it", async (replay, most) => {
+    let given = 0;
+    const { asked, claim } = answering({ giveBack: async () => void given++ });
+    await (await claim(replay)).release();
+    expect([asked, given]).toEqual([
+      [
+        {
+          issuer: "https://issuer.example",
+          tokenId: "jti 1",
+          caller: principalName(principal),
+          expiresAt: now().getTime() + 1,
+          purpose: "what for",
+          most,
+        },
+      ],
+      1,
+    ]);
+  });
+
+  test("of off asks nothing, jti or not", async () => {
+    const { asked, claim } = answering("refused");
+    const { tokenId: _, ...without } = principal;
+    await (await claim("off", without)).release();
+    expect(asked).toEqual([]);
+  });
+
+  test.each<[Replay, string]>([
+    ["once", "the token was used before"],
+    ["bind", "first used for something else or from elsewhere"],
+    [{ count: 3 }, "the token was used 3 times"],
+  ])("of %j says why it refuses", async (replay, told) => {
+    await expect(answering("refused").claim(replay)).rejects.toMatchObject({
+      code: "token_replayed",
+      message: expect.stringContaining(told),
+    });
+  });
+
+  test("refuses a token without a jti, one that has ended, and all where uses cannot be counted", async () => {
+    const { tokenId: _, ...without } = principal;
+    const { asked, claim } = answering("unavailable");
+    await expect(claim("once", without)).rejects.toMatchObject({ code: "invalid_token" });
+    await expect(claim("once", { ...principal, expiresAt: now() })).rejects.toMatchObject({ code: "token_expired" });
+    expect(asked).toEqual([]);
+    await expect(claim("once")).rejects.toMatchObject({ code: "not_ready", facts: { retryAfterSeconds: 2 } });
   });
 });
