@@ -57,13 +57,51 @@ test("in memory a mark takes little, however long the token's jti and what it wa
 test("in memory no caller can have more than half, and one who comes then has room", async () => {
   let time = NOW;
   const store = memoryReplayStore(() => new Date(time));
-  const full = expect.objectContaining({ code: "not_ready" });
+  const full = expect.objectContaining({ code: "not_ready", facts: { retryAfterSeconds: 30 } });
   for (let i = 0; i < 100_000; i++) await store.use(use({ tokenId: `${i}` }));
   await expect(store.use(use({ tokenId: "one more" }))).rejects.toEqual(full);
   expect(await store.use(use({ tokenId: "7" }))).toBe("refused");
   expect(await store.use(use({ tokenId: "another's", caller: "ci:another" }))).toHaveProperty("giveBack");
   time += 320_000;
   expect(await store.use(use({ tokenId: "one more", expiresAt: time + 1 }))).toHaveProperty("giveBack");
+});
+
+describe("in memory a token", () => {
+  const passes = async (store: ReplayStore, more: Partial<TokenUse> = {}) =>
+    typeof (await store.use(use(more))) === "object";
+  const giveBack = async (taken: Awaited<ReturnType<ReplayStore["use"]>>) =>
+    (taken as { giveBack(): Promise<void> }).giveBack();
+
+  test("good for three uses has three, and no more, whatever they are for", async () => {
+    const store = memoryReplayStore(now);
+    const tried = [];
+    for (const purpose of ["a", "b", "c", "d", "a"]) tried.push(await passes(store, { most: 3, purpose }));
+    expect(tried).toEqual([true, true, true, false, false]);
+    expect(await passes(store, { most: 3, tokenId: "another" })).toBe(true);
+    expect(await passes(store, { most: 3, issuer: "https://another.example" })).toBe(true);
+  });
+
+  test("that is bound has all uses of its first purpose, and none of another", async () => {
+    const store = memoryReplayStore(now);
+    const tried = [];
+    for (const purpose of ["a", "a", "b", "a"]) tried.push(await passes(store, { most: "bound", purpose }));
+    expect(tried).toEqual([true, true, false, true]);
+  });
+
+  test("of which all uses were given back may be used for anything; of which one was, for one more", async () => {
+    const store = memoryReplayStore(now);
+    const bound = { most: "bound", purpose: "a" } as const;
+    const [one, two] = [await store.use(use(bound)), await store.use(use(bound))];
+    await giveBack(one);
+    expect(await passes(store, { ...bound, purpose: "b" })).toBe(false);
+    await giveBack(two);
+    expect(await passes(store, { ...bound, purpose: "b" })).toBe(true);
+    const twice = { most: 2, tokenId: "two" } as const;
+    const first = await store.use(use(twice));
+    expect(await passes(store, twice)).toBe(true);
+    await giveBack(first);
+    expect([await passes(store, twice), await passes(store, twice)]).toEqual([true, false]);
+  });
 });
 
 describe.skipIf(!haveTools(["redis-server"]))("in Redis", () => {
