@@ -16,7 +16,6 @@ import {
   TestStatus,
   toMutantRunResult,
 } from "@stryker-mutator/api/test-runner";
-import fc from "fast-check";
 
 type Vitest = typeof import("./vitest.ts");
 
@@ -43,8 +42,6 @@ class InProcess implements TestRunner {
     const own = pathToFileURL(resolve("test/mutation/vitest.ts")).href;
     const hook = `export const resolve = (name, context, next) => name === "vitest" ? { url: ${JSON.stringify(own)}, format: "module", shortCircuit: true } : next(name, context);`;
     register(`data:text/javascript,${encodeURIComponent(hook)}`);
-    // No property goes on for longer on one mutant.
-    fc.configureGlobal({ interruptAfterTimeLimit: 2000 });
     this.#vitest = (await import(own)) as Vitest;
     for (const folder of FOLDERS)
       for (const name of readdirSync(folder)) {

@@ -30,12 +30,13 @@ test.each([grantIndex, grantScan])("a stranger, or another registry, has no gran
 
 describe("possible are", () => {
   const same = when({ owner: "acme" });
-  const index = grantIndex([
-    ...["1", "2", "3"].map((id) => wanting(`exact ${id}`, [...when({ repository_id: id }), ...same])),
-    wanting("any of", [...same, { kind: "any_of", claim: "repository_id", values: ["2", "4"] }]),
-    wanting("like", [{ kind: "glob", claim: "ref", pattern: "v*" }]),
-  ]);
-  const possible = (claims: Record<string, unknown>) => names(index.possible(caller(claims), "prod"));
+  const make = () =>
+    grantIndex([
+      ...["1", "2", "3"].map((id) => wanting(`exact ${id}`, [...when({ repository_id: id }), ...same])),
+      wanting("any of", [...same, { kind: "any_of", claim: "repository_id", values: ["2", "4"] }]),
+      wanting("like", [{ kind: "glob", claim: "ref", pattern: "v*" }]),
+    ]);
+  const possible = (claims: Record<string, unknown>) => names(make().possible(caller(claims), "prod"));
 
   test("those under the claim that tells most apart, and those that want no exact value", () => {
     expect(possible({ repository_id: "2", owner: "acme" })).toEqual(["any of", "exact 2", "like"]);
@@ -51,18 +52,19 @@ describe("giving something in a namespace are", () => {
     if ("problem" in parsed) throw new Error(parsed.problem);
     return parsed.template;
   };
-  const index = grantIndex([
-    grant("written", { allow: [scope("repository:web/*:pull"), scope("repository:web/a:push")] }),
-    grant("elsewhere", { allow: [scope("repository:base/*:pull")] }),
-    grant("anywhere", {
-      allow: [],
-      allowFor: [template("repository:web/a:pull"), template("repository:${team}/*:pull")],
-    }),
-    grant("there", { allow: [], allowFor: [template("repository:web/${app}:pull")] }),
-  ]);
+  const make = () =>
+    grantIndex([
+      grant("written", { allow: [scope("repository:web/*:pull"), scope("repository:web/a:push")] }),
+      grant("elsewhere", { allow: [scope("repository:base/*:pull")] }),
+      grant("anywhere", {
+        allow: [],
+        allowFor: [template("repository:web/a:pull"), template("repository:${team}/*:pull")],
+      }),
+      grant("there", { allow: [], allowFor: [template("repository:web/${app}:pull")] }),
+    ]);
 
   test("those that write it out, once, and those that have a claim's value for it", () => {
-    const giving = (namespace: string) => names(index.giving(caller({}), "prod", namespace));
+    const giving = (namespace: string) => names(make().giving(caller({}), "prod", namespace));
     expect(giving("web")).toEqual(["anywhere", "there", "written"]);
     expect(giving("base")).toEqual(["anywhere", "elsewhere"]);
     expect(giving("other")).toEqual(["anywhere"]);
