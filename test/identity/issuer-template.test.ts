@@ -1,7 +1,7 @@
 /** Many issuers under one template: the `iss` that are accepted are those that grants name, to the letter, and no others. */
 
 import fc from "fast-check";
-import { CompactSign, generateKeyPair } from "jose";
+import { CompactSign, exportJWK, generateKeyPair } from "jose";
 import { describe, expect, test } from "vitest";
 import type { Issuer } from "../../shared/config/config.ts";
 import { parseConfig } from "../../shared/config/load.ts";
@@ -58,6 +58,32 @@ test.each([ACME, GLOBEX])("%s, which a grant names, is asked for its keys at its
     code: "issuer_unavailable",
     fetched: [`${iss}/.well-known/openid-configuration`],
   });
+});
+
+test("a token of one of them names its caller as the issuer's, and which of the many it is of", async () => {
+  const keys = await generateKeyPair("RS256", { extractable: true });
+  const now = Math.floor(Date.parse("2026-06-01T12:00:00Z") / 1000);
+  const documents: Record<string, object> = {
+    [`${ACME}/.well-known/openid-configuration`]: { issuer: ACME, jwks_uri: `${ACME}/keys` },
+    [`${ACME}/keys`]: { keys: [{ ...(await exportJWK(keys.publicKey)), kid: "k1", alg: "RS256" }] },
+  };
+  const callers = identity(
+    config,
+    async (url) => new Response(JSON.stringify(documents[url]), { status: url in documents ? 200 : 404 }),
+    () => () => Promise.reject(new Error("no issuer has a CA of its own")),
+    () => new Date(now * 1000),
+  );
+  const claims = { iss: ACME, sub: "job", aud: config.audience, iat: now, exp: now + 300, jti: "1" };
+  const token = await new CompactSign(new TextEncoder().encode(JSON.stringify(claims)))
+    .setProtectedHeader({ alg: "RS256", kid: "k1" })
+    .sign(keys.privateKey);
+  expect(await callers.identify(`Bearer ${token}`)).toMatchObject({
+    source: { issuer: "orgs" },
+    member: "acme",
+    subject: "job",
+  });
+  const forged = `${token.slice(0, -4)}AAAA`;
+  await expect(callers.identify(`Bearer ${forged}`)).rejects.toThrow("key of issuer orgs/acme");
 });
 
 describe("nothing is fetched for", () => {

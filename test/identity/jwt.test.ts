@@ -76,7 +76,9 @@ async function refusal(token: string | Promise<string>, by = callers): Promise<P
 }
 
 test("a sound token names its caller", async () => {
-  expect(await identify(await sign(claims))).toMatchObject({ source: { issuer: "ci" }, subject: "job", tokenId: "1" });
+  const principal = await identify(await sign(claims));
+  expect(principal).toMatchObject({ source: { issuer: "ci" }, subject: "job", tokenId: "1" });
+  expect(principal).not.toHaveProperty("member");
 });
 
 describe("the header", () => {

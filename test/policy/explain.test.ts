@@ -111,15 +111,15 @@ describe("a denied request", () => {
   });
 
   test("for a named grant is about that grant alone", () => {
-    const { grants } = operatorView(
-      explain({
-        principal: evil,
-        caller: "",
-        request: { grant: web },
-        policy: policyOf(policy),
-        location,
-      }),
-    );
+    const explained = explain({
+      principal: evil,
+      caller: "",
+      request: { grant: web },
+      policy: policyOf(policy),
+      location,
+    });
+    expect(explained.registry).toBe("prod");
+    const { grants } = operatorView(explained);
     expect(grants.map(({ name, registry }) => [name, registry])).toEqual([["web", "prod"]]);
   });
 
