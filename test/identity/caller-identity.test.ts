@@ -240,6 +240,8 @@ describe("STS that cannot answer", () => {
   test.each([500, 503])("answers %d, with whatever body", async (status) => {
     const fetch = async () => new Response("<html>", { status });
     await expect(getCallerIdentity(identity, ORIGIN, fetch)).rejects.toMatchObject(unavailable(`Status${status}`));
+    const empty = async () => new Response(null, { status });
+    await expect(getCallerIdentity(identity, ORIGIN, empty)).rejects.toMatchObject(unavailable(`Status${status}`));
   });
 
   test("says so itself", async () => {

@@ -343,7 +343,9 @@ describe("warming", () => {
       hosts.push(`${which} ${new URL(url).hostname}`);
       throw new TypeError("no network");
     };
-    const entries = new Map(issuers.map((issuer) => [issuer.name, issuer]));
+    const signing = { name: "signing", provider: "alibaba", audience: AUDIENCE, accounts: ["1"] };
+    // One that has no keys at all.
+    const entries = new Map<string, never>([...issuers, signing].map((issuer) => [issuer.name, issuer as never]));
     const facts = { audience: AUDIENCE, registries: new Map(), issuers: entries, apiKeys: new Map() };
     const config = { ...facts, grants: [], denials: [], alibaba: {}, digest: "sha256:0" };
     await identity(
