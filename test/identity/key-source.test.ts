@@ -109,6 +109,142 @@ describe("what is remembered", () => {
   });
 });
 
+describe("to the millisecond", () => {
+  const HOUR = 60 * MINUTE;
+
+  test("keys are fresh for ten minutes, and believed beside a fetch for five more", async () => {
+    const { find, fetched, clock } = stage({ kids: ["a"] });
+    await find("a");
+    clock.ms += 10 * MINUTE;
+    await find("a");
+    expect(fetched).toHaveLength(2);
+    clock.ms += 1;
+    expect(await find("a")).toBe(true);
+    await new Promise(setImmediate);
+    expect(fetched).toHaveLength(4);
+  });
+
+  test("to a quarter of an hour they are served before the issuer has answered, and from then on after", async () => {
+    for (const [age, served] of [
+      [15 * MINUTE, true],
+      [15 * MINUTE + 1, false],
+    ] as const) {
+      const { find, clock, documents } = stage({ kids: ["a"] });
+      await find("a");
+      documents.kids = ["b"];
+      clock.ms += age;
+      expect([age, await find("a")]).toEqual([age, served]);
+      await new Promise(setImmediate);
+    }
+  });
+
+  test("where the issuer is down they are asked for every half minute, and believed until twelve hours are over", async () => {
+    const { find, fetched, clock, documents } = stage({ kids: ["a"] });
+    await find("a");
+    documents.down = true;
+    clock.ms += 11 * HOUR;
+    expect(await find("a")).toBe(true);
+    clock.ms += 29_999;
+    expect(await find("a")).toBe(true);
+    expect(fetched).toHaveLength(3);
+    clock.ms += 1;
+    expect(await find("a")).toBe(true);
+    expect(fetched).toHaveLength(4);
+    clock.ms += HOUR - 30_000 + 1;
+    await expect(find("a")).rejects.toMatchObject({ code: "issuer_unavailable" });
+  });
+
+  test("an unknown key waits for a fetch that is under way, whenever the last one was", async () => {
+    const { find, fetched, clock, documents } = stage({ kids: ["a"] });
+    await find("a");
+    documents.kids = ["a", "b"];
+    clock.ms += 29_999;
+    expect([await find("b"), fetched.length]).toEqual([false, 2]);
+    clock.ms += 1;
+    expect(await Promise.all([find("b"), find("b")])).toEqual([true, true]);
+    expect(fetched).toHaveLength(4);
+  });
+
+  test("how long until an unknown key is looked for again is told in whole seconds, one at least", async () => {
+    const { find, clock, source } = stage({ kids: ["a"] });
+    await find("a");
+    const told = [0, 1, 999, 1000, 29_999, 30_000, 60_000].map((ms) => {
+      clock.ms = Date.parse("2026-01-01T00:00:00Z") + ms;
+      return source.retryAfterSeconds();
+    });
+    expect(told).toEqual([30, 30, 30, 29, 1, 1, 1]);
+  });
+});
+
+describe("where it asks, and what it makes of a failure", () => {
+  const asking = (facts: Partial<OidcIssuer>, cause?: unknown) => {
+    const fetched: string[] = [];
+    const source = keySource(
+      issuer(facts),
+      async (url) => {
+        fetched.push(url);
+        if (cause !== undefined) throw cause;
+        return Response.json(
+          url.endsWith("/openid-configuration")
+            ? { issuer: facts.issuer ?? ISSUER, jwks_uri: `${ISSUER}/jwks` }
+            : { keys: [jwk] },
+        );
+      },
+      () => new Date(0),
+    );
+    return { fetched, keys: () => source.keys(() => true) };
+  };
+
+  test("a pinned file is never fetched, a pinned URL alone, and else what discovery names", async () => {
+    const file = asking({ keys: { from: "file", path: "keys.json", jwks: { keys: [jwk] } } });
+    expect([(await file.keys()).length, file.fetched]).toEqual([1, []]);
+    const url = asking({ keys: { from: "url", url: "https://keys.example/jwks" } });
+    expect([(await url.keys()).length, url.fetched]).toEqual([1, ["https://keys.example/jwks"]]);
+    const slash = asking({ issuer: `${ISSUER}/` });
+    await slash.keys();
+    expect(slash.fetched).toEqual([`${ISSUER}/.well-known/openid-configuration`, `${ISSUER}/jwks`]);
+  });
+
+  const broken = (code?: unknown) => new TypeError("CANARY", { cause: { code } });
+  const unknownCa = "its certificate is of no public CA: name its CA in ca_file";
+  const otherCa = "its certificate is of no CA in ca_file: put the one that signed it there";
+  const ca = { ca: { path: "ca.pem", certificates: [] } } as unknown as Partial<OidcIssuer>;
+
+  test.each<[unknown, string, Partial<OidcIssuer>?]>([
+    ["a text", "(failed); try again, or pin them with jwks_file"],
+    [new DOMException("CANARY", "TimeoutError"), "(no answer within 3 s); try again, or pin them with jwks_file"],
+    [new Error("status 404"), "(status 404); try again, or pin them with jwks_file"],
+    [new Error("status 404"), "(status 404); try again", { template: "https://{x}" } as Partial<OidcIssuer>],
+    [new TypeError("CANARY"), "(the connection failed or was redirected); try again"],
+    [broken(), "(the connection failed or was redirected); try again"],
+    [broken(7), "(the connection failed or was redirected); try again"],
+    [broken("ECONNRESET"), "(ECONNRESET); try again, or pin them with jwks_file"],
+    ...[
+      ...["SELF_SIGNED_CERT_IN_CHAIN", "DEPTH_ZERO_SELF_SIGNED_CERT", "UNABLE_TO_GET_ISSUER_CERT"],
+      ...["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "UNABLE_TO_VERIFY_LEAF_SIGNATURE", "CERT_SIGNATURE_FAILURE"],
+    ].flatMap((code): [unknown, string, Partial<OidcIssuer>?][] => [
+      [broken(code), `(${code}); ${unknownCa}`],
+      [broken(code), `(${code}); ${otherCa}`, ca],
+    ]),
+    [broken("CERT_HAS_EXPIRED"), "its certificate or its CA's has expired: have it renewed"],
+    [broken("CERT_NOT_YET_VALID"), "its certificate or its CA's is not valid yet: compare the clocks"],
+    [
+      broken("ERR_TLS_CERT_ALTNAME_INVALID"),
+      "its certificate is for other host names: have it issued for the issuer's",
+    ],
+  ])("%o: %s", async (cause, told, facts = {}) => {
+    const error = await asking(facts, cause)
+      .keys()
+      .catch((thrown: Error) => thrown);
+    expect(error).toMatchObject({ code: "issuer_unavailable", facts: { retryAfterSeconds: 5 } });
+    const message = (error as Error).message;
+    expect(message.startsWith("the keys of issuer ci could not be fetched (")).toBe(true);
+    expect(message).toContain(told);
+    expect(message).not.toContain("CANARY");
+    if (facts.template !== undefined) expect(message.endsWith("; try again")).toBe(true);
+  });
+});
+
 describe("a discovery document is not believed", () => {
   test.each([
     [{ issuer: "https://evil.example", jwks_uri: `${ISSUER}/jwks` }, "another issuer"],
@@ -118,6 +254,8 @@ describe("a discovery document is not believed", () => {
     [{ issuer: ISSUER, jwks_uri: "http://issuer.example/jwks" }, "another host"],
     [{ issuer: ISSUER, jwks_uri: "https://issuer.example@evil.example/jwks" }, "another host"],
     [{ issuer: ISSUER }, "no jwks_uri"],
+    [{ issuer: ISSUER, jwks_uri: ["https://issuer.example/jwks"] }, "no jwks_uri"],
+    [{ issuer: ISSUER, jwks_uri: "/jwks" }, "no jwks_uri"],
     [[], "another issuer"],
   ])("%j", async (discovery, why) => {
     const { find, fetched } = stage({ discovery, kids: ["a"] });
