@@ -93,6 +93,12 @@ describe("the ceiling", () => {
   const ask = (team: string, ceiling: string[]) =>
     decide(caller({ repository_id: "1", team }), { grant: teams }, policy([teams], { ceiling: ceiling.map(scope) }));
 
+  test("of several patterns is kept by what one of them covers", () => {
+    const ceiling = ["repository:other/*:pull,push", "repository:web/*:pull", "repository:web/*:push"];
+    expect(ask("web", ceiling)).toMatchObject({ outcome: "allow" });
+    expect(ask("web", ceiling.slice(0, 2))).toMatchObject({ reason: { kind: "ceiling" } });
+  });
+
   test("holds what a claim's value makes of a grant", () => {
     expect(ask("web", ["repository:web/*:pull,push"])).toMatchObject({ outcome: "allow" });
     expect(ask("infra", ["repository:web/*:pull,push"])).toMatchObject({ reason: { kind: "ceiling" } });
