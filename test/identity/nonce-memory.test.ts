@@ -66,6 +66,7 @@ describe("limits", () => {
 
   test("strangers have half of the places, whatever they call themselves, and those who were accepted before have the rest", async () => {
     await once("before");
+    await once("before, as one who is known");
     const running = Array.from({ length: 100 }, () => pending());
     const all = Promise.all(running.map(({ promise }, index) => once("n", () => promise, `made-up-${index}`)));
     await expect(once("n", undefined, "made-up-too")).rejects.toEqual(tooMany);
@@ -73,6 +74,16 @@ describe("limits", () => {
     for (const { finish } of running) finish();
     await all;
     expect(await once("n", undefined, "made-up-too")).toBe("accepted");
+  });
+
+  test("of those who were accepted before the last 10,000 are known", async () => {
+    for (let i = 0; i <= 10_000; i++) await once("n", undefined, `key-${i}`);
+    const running = Array.from({ length: 100 }, () => pending());
+    const all = running.map(({ promise }, index) => once("n", () => promise, `made-up-${index}`));
+    await expect(once("m", undefined, "key-0")).rejects.toEqual(tooMany);
+    expect(await once("m", undefined, "key-1")).toBe("accepted");
+    for (const { finish } of running) finish();
+    await Promise.all(all);
   });
 
   test("one address has half at most, whatever it calls itself, and others are served beside it", async () => {
