@@ -192,12 +192,12 @@ describe("where it asks, and what it makes of a failure", () => {
       },
       () => new Date(0),
     );
-    return { fetched, keys: () => source.keys(() => true) };
+    return { source, fetched, keys: () => source.keys(() => true) };
   };
 
   test("a pinned file is never fetched, a pinned URL alone, and else what discovery names", async () => {
     const file = asking({ keys: { from: "file", path: "keys.json", jwks: { keys: [jwk] } } });
-    expect([(await file.keys()).length, file.fetched]).toEqual([1, []]);
+    expect([(await file.keys()).length, file.fetched, file.source.retryAfterSeconds()]).toEqual([1, [], 0]);
     const url = asking({ keys: { from: "url", url: "https://keys.example/jwks" } });
     expect([(await url.keys()).length, url.fetched]).toEqual([1, ["https://keys.example/jwks"]]);
     const slash = asking({ issuer: `${ISSUER}/` });
