@@ -6,7 +6,7 @@ import type { OidcProvider } from "../../shared/config/config.ts";
 import { readYaml } from "../../shared/config/document.ts";
 import { lintFindings } from "../../shared/config/lint-findings.ts";
 import { parseConfig } from "../../shared/config/load.ts";
-import { PROVIDERS } from "../../shared/identity/providers.ts";
+import { hasOpenClaims, judgementOf, PROVIDERS } from "../../shared/identity/providers.ts";
 import { examplePolicy, PROVIDER_NAMES, pageOf } from "../callers.ts";
 
 const NO_KEYS = '{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}';
@@ -56,3 +56,14 @@ function loadLoose(provider: OidcProvider, claim: string) {
   const text = examplePolicy(provider, { issuer: "https://issuer.example.com", when: { [claim]: "x" } });
   return parseConfig(text, { file: "broker.yaml", readFile: () => "" });
 }
+
+test("the claims of a signed identity are judged as RAM's, and those of each provider as its own", () => {
+  expect(judgementOf("alibaba").trusted).toEqual(["account_id", "arn", "principal_id", "role_name", "user_name"]);
+  for (const name of Object.keys(PROVIDERS) as (keyof typeof PROVIDERS)[])
+    expect(judgementOf(name)).toBe(PROVIDERS[name]);
+});
+
+test("claims are whatever an operator makes them at two kinds of issuer, and no other", () => {
+  const all = ["alibaba", ...Object.keys(PROVIDERS)] as (keyof typeof PROVIDERS)[];
+  expect(all.filter(hasOpenClaims).sort()).toEqual(["generic", "jenkins"]);
+});
