@@ -20,6 +20,14 @@ test("one owner alone has half, the next half of what is left, and there is room
   expect(keep(memory, "d", "d", 60 * SECOND)).toBeDefined();
 });
 
+test("what an owner takes out makes room for as much, and no more", () => {
+  const memory = fairMemory(1_000);
+  fill(memory, "a");
+  for (const name of ["a 0 7", "never kept"]) memory.delete(digestOf(name));
+  expect(["x", "y"].map((name) => keep(memory, name, "a", 60 * SECOND) !== undefined)).toEqual([true, false]);
+  expect(memory.size).toBe(500);
+});
+
 test("what has ended makes room within ten seconds, and is not there from the end of its last second on", () => {
   const memory = fairMemory(1_000);
   fill(memory, "a", 0, 4_001);
