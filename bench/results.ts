@@ -6,6 +6,7 @@ import type { DecisionResult } from "./decision.ts";
 import type { ExplainResult } from "./explain.ts";
 import type { HelperResult } from "./helper.ts";
 import type { MemoryResult } from "./memory.ts";
+import type { OverloadResult } from "./overload.ts";
 import type { SizeResult } from "./size.ts";
 import type { UpstreamResult } from "./upstream.ts";
 import type { WarmResult } from "./warm.ts";
@@ -18,12 +19,23 @@ export interface Results {
   readonly upstream: readonly UpstreamResult[];
   readonly cold: readonly ColdResult[];
   readonly warm: readonly WarmResult[];
+  readonly overload: readonly OverloadResult[];
   readonly memory: readonly MemoryResult[];
 }
 
 export type Name = keyof Results;
 
-export const NAMES = ["decision", "explain", "helper", "size", "upstream", "cold", "warm", "memory"] as const;
+export const NAMES = [
+  "decision",
+  "explain",
+  "helper",
+  "size",
+  "upstream",
+  "cold",
+  "warm",
+  "overload",
+  "memory",
+] as const;
 
 /** Where and when it was measured. */
 export interface Run {

@@ -17,6 +17,7 @@ import { benchDecision } from "./decision.ts";
 import { benchExplain } from "./explain.ts";
 import { benchHelper } from "./helper.ts";
 import { benchMemory } from "./memory.ts";
+import { benchOverload } from "./overload.ts";
 import { keep, NAMES, type Name, type Results } from "./results.ts";
 import { simulateAll } from "./scenarios.ts";
 import { benchSize } from "./size.ts";
@@ -49,6 +50,11 @@ const BENCHMARKS: { readonly [N in Name]: Benchmark<Results[N]> } = {
     title: "a running server on one core",
     runs: 7,
     measure: (rounds) => benchWarm({ dists, rounds, size: 1, place: place() }),
+  },
+  overload: {
+    title: "four times the requests that a server on one core can answer",
+    runs: 5,
+    measure: (rounds) => benchOverload({ dists, rounds, size: 1, place: place() }),
   },
   memory: {
     title: "memory after requests of which no two are alike",

@@ -71,6 +71,16 @@ const TABLES: { readonly [N in Name]: (result: Results[N]) => Rows } = {
       ...latency(alone),
     ]),
   ],
+  overload: (result) => [
+    [
+      ...["of", "requests", "it answers a second", "a tenth of that: p99 ms", "four times: served, p99 ms", "ratio"],
+      ...["refused, p99 ms", "served, of what it can", "longest wait ms", "well again after ms"],
+    ],
+    ...result.map(({ of, what, capacity, unloaded, served, ratio, refused, share, longest, recovery }) => [
+      ...[of, what, text(capacity, 0), text(unloaded, 2), text(served, 2), text(ratio, 2)],
+      ...[text(refused, 2), text(share, 2), text(longest, 0), text(recovery, 0)],
+    ]),
+  ],
   memory: (result) => [
     ["of", "requests", "resident MB", "after garbage collection", "of it heap in use"],
     ...result.flatMap(({ of, steps }) =>

@@ -60,6 +60,14 @@ const TARGETS: readonly Target[] = [
     digits: 2,
     measured: (kept) => warm(kept, "kept credential, new token each time")?.busy.p99Ratio.median,
   },
+  {
+    what: "At four times the requests that it can answer, p99 of those who are served, to the p99 at a tenth",
+    limit: 3,
+    at: "most",
+    digits: 2,
+    measured: ({ overload }) =>
+      largest(overload.result.filter(({ of }) => of === OURS).map(({ ratio }) => ratio.median)),
+  },
   { what: "Calls of the cloud for a miss", limit: 2, at: "most", digits: 0, measured: calls("miss") },
   { what: "for a hit", limit: 0, at: "most", digits: 0, measured: calls("hit") },
   {
@@ -131,6 +139,7 @@ export function performancePage(kept: AllKept): string {
     HOW,
     section("From the start to the first answer", "cold", COLD),
     section("A running broker", "warm", WARM),
+    section("More than it can answer", "overload", OVERLOAD),
     section("Calls of the cloud", "upstream", UPSTREAM),
     section("Memory", "memory", MEMORY),
     section("Decisions", "decision", DECISION),
@@ -187,6 +196,10 @@ what it asks for; "after /initialize" has Function Compute's hook before it, and
 const WARM = `All servers run at once, and wait while another is measured. 16 requests at a time for throughput and CPU time; there an answer waits for the 15 others, so its p99 is mostly throughput again. One at a time for how long an
 answer takes by itself. "New token each time": valid, of the same job, each used once (\`replay: once\`); "repeated token": of an issuer with \`replay: off\`. A miss is a new token that asks for a repository that nobody
 asked for before.`;
+
+const OVERLOAD = `What it can answer is measured with 64 requests at a time. Then requests come evenly over 3,000 connections, whether or not those before are answered; how long one took counts from when it was due. The load lasts nine seconds; the first three, in which
+refusing begins and what has gathered is cleared away, are in the longest wait alone. Whoever is refused has 503 with \`Retry-After\` and does not heed it here. A bad token (of an unknown issuer) that is answered with 401 counts as served. New tokens are signed with ES256, as 24,000 of them have to be made; the broker has forgotten each when it
+comes again. The numbers below are of a machine that had other work too, which both p99 have in them. [When it refuses](reliability.md#more-than-it-can-answer).`;
 
 const UPSTREAM = `AssumeRole and GetAuthorizationToken together, counted by the cloud; it answers after 100 ms, so that all equal requests are under way at a time.`;
 

@@ -3,7 +3,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { writeSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { createServer, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -17,8 +17,10 @@ import { broker } from "./app.ts";
 import { auditSink, authorizationProblem, withSink } from "./audit-sink/make.ts";
 import { blockVariableProblem, MOST_BLOCK_BYTES } from "./blocks.ts";
 import { withoutUse } from "./client-address.ts";
+import { CONNECTION_LIMITS, limitConnections } from "./http/connections.ts";
 import { nodeFetch } from "./http/fetch.ts";
 import { listener, socketAddress } from "./http/listener.ts";
+import { type Loop, shedding, sheddingListener } from "./http/shedding.ts";
 import { secretProblem } from "./instances-share.ts";
 
 /** For requests under way when the process is told to stop; longer than any may take upstream. */
@@ -51,8 +53,9 @@ export async function serve(fromCache: boolean): Promise<void> {
   const { fetchAgain, ...net } = nodeFetch(
     async (protocol) => (await (protocol === "https:" ? import("node:https") : import("node:http"))).request,
   );
+  const loop = eventLoop();
   const later = {
-    soon: setImmediate,
+    soon: loop.soon,
     after: (ms: number, callback: () => void) => {
       const timer = setTimeout(callback, ms);
       return () => clearTimeout(timer);
@@ -104,23 +107,28 @@ export async function serve(fromCache: boolean): Promise<void> {
     await readShadow(file, config, log),
   );
 
-  const server = createServer(
-    // Function Compute allows 8 KB of headers; elsewhere a token of 8 KiB must still get an answer that says so.
-    { keepAliveTimeout: 0, headersTimeout: 10_000, requestTimeout: 15_000, maxHeaderSize: 32 * 1024 },
-    listener(fetch, randomUUID),
-  );
-
   // Places that are taken and left again, and no Set: V8 makes a Set that much goes in and out of again and again, and what was in the
   // one before lives, with all that hangs on it, until the next great collection.
   const underWay: (ServerResponse | undefined)[] = [];
-  server.on("request", (_, response) => {
-    const free = underWay.indexOf(undefined);
-    const place = free === -1 ? underWay.length : free;
-    underWay[place] = response;
-    response.once("close", () => {
+  const free: number[] = [];
+  const answer = listener(fetch, randomUUID);
+  const shed = shedding(loop, (refused) => log({ event: "warning", message: sheddingMessage(refused) }));
+  const server = createServer(
+    CONNECTION_LIMITS,
+    sheddingListener(answerAndCount, shed, () => underWay.length - free.length, randomUUID),
+  );
+
+  limitConnections(server);
+
+  function answerAndCount(incoming: IncomingMessage, outgoing: ServerResponse): void {
+    const place = free.pop() ?? underWay.length;
+    underWay[place] = outgoing;
+    outgoing.once("close", () => {
       underWay[place] = undefined;
+      free.push(place);
     });
-  });
+    answer(incoming, outgoing);
+  }
 
   function stop(why: string, exitCode: number): void {
     if (health.draining) return;
@@ -153,6 +161,33 @@ export async function serve(fromCache: boolean): Promise<void> {
     });
     for (const message of withoutUse(config, environment)) log({ event: "warning", message });
   });
+}
+
+/** `soon`: for what is to be done once for all requests of a turn. */
+function eventLoop(): Loop & { readonly soon: (callback: () => void) => void } {
+  let waiting: (() => void)[] = [];
+  function hurry(): void {
+    const callbacks = waiting;
+    waiting = [];
+    for (const callback of callbacks) callback();
+  }
+  return {
+    now: () => Number(process.hrtime.bigint()) / 1e6,
+    // Loaded when there is more to do than can be done: a start does without it.
+    rested: () =>
+      (require("node:perf_hooks") as typeof import("node:perf_hooks")).performance.eventLoopUtilization().idle,
+    afterTurn: setImmediate,
+    soon: (callback) => {
+      if (waiting.push(callback) === 1) setImmediate(hurry);
+    },
+    hurry,
+  };
+}
+
+function sheddingMessage(refused: number | undefined): string {
+  return refused === undefined
+    ? "more requests come than this instance can answer: it answers as many as it can in time, and refuses the others with 503"
+    : `all requests are answered again; ${refused} were refused`;
 }
 
 /** No more of a file than that. */

@@ -8,6 +8,7 @@ import { benchCold } from "../../bench/cold.ts";
 import { openConnection, requestBytes } from "../../bench/connection.ts";
 import { ANYWHERE } from "../../bench/cores.ts";
 import { benchMemory } from "../../bench/memory.ts";
+import { benchOverload } from "../../bench/overload.ts";
 import { askFor } from "../../bench/scene.ts";
 import { baseline, DIST, startTarget } from "../../bench/targets.ts";
 import { benchUpstream } from "../../bench/upstream.ts";
@@ -68,6 +69,23 @@ test(
     const distant = results.find(({ of, what }) => of === DIST && what === "miss, cloud of 30 ms");
     // Two calls of the cloud, one after the other.
     expect(distant?.alone.p50.median).toBeGreaterThan(59);
+  },
+  SLOW,
+);
+
+test(
+  "overload asks four times as often as the broker answers, and counts each request from when it was due",
+  async () => {
+    const results = await benchOverload({ ...SMALL, size: 0.05 });
+    expect(results.map(({ of, what }) => [of, what])).toEqual([
+      [DIST, "repeated tokens, new tokens, bad tokens"],
+      [DIST, "a new token each"],
+    ]);
+    for (const { capacity, longest, served, share } of results) {
+      expect(numbers({ capacity, served, share }).every((value) => value > 0)).toBe(true);
+      // In less than half a second nobody is refused yet, so three of four have to wait for those before them.
+      expect(longest.median).toBeGreaterThan(100);
+    }
   },
   SLOW,
 );

@@ -37,7 +37,7 @@ test("several builds stand in one table, and nothing is written of them", () => 
 test("a benchmark that is not there, and a number that is none, are told", () => {
   expect(bench("speed")).toMatchObject({
     status: 1,
-    told: "there is no benchmark speed; there are decision, explain, helper, size, upstream, cold, warm, memory, simulate",
+    told: "there is no benchmark speed; there are decision, explain, helper, size, upstream, cold, warm, overload, memory, simulate",
   });
   expect(bench("cold", "--rounds", "0")).toMatchObject({ status: 1, told: "0: give a whole number from 1" });
 });

@@ -105,7 +105,8 @@ function isHost(host: string | null): boolean {
   return host === null || /^(?:[\w\-.~!$&'()*+;=%]+|\[[\da-f:.]+\])(?::\d{0,5})?$/i.test(host);
 }
 
-function discardRest(incoming: IncomingMessage): void {
+/** Of a request that has its answer: it is read on for a while, and then the connection is closed. */
+export function discardRest(incoming: IncomingMessage): void {
   if (incoming.complete) return;
   const { socket } = incoming;
   const timer = setTimeout(() => socket.destroySoon(), LONGEST_REST_MS);
