@@ -358,8 +358,8 @@ function standInForRedis(time: VirtualTime, random: () => number): Pick<SharedRe
   ) {
     if (key.includes(":assume-role:")) {
       if (args.length === 3) return turns.throttled();
-      const { inMs, everyMs, taken } = await turns.next(Number(args[3]));
-      return [Math.ceil(inMs * 1000), Math.ceil(everyMs * 1000), taken ? 1 : 0];
+      const { inMs, everyMs, taken, left } = await turns.next(Number(args[3]));
+      return [Math.ceil(inMs * 1000), Math.ceil(everyMs * 1000), taken ? 1 : 0, left];
     }
     const [fence = "", sealed = "", livesMs = 0] = args.map(String);
     const isMine = get(lock) === fence;

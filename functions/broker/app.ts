@@ -4,6 +4,8 @@
  */
 
 import { Hono, type MiddlewareHandler } from "hono";
+import { assumeRole } from "../../shared/alibaba/assume-role.ts";
+import { authorizationToken } from "../../shared/alibaba/authorization-token.ts";
 import type { CallLimits } from "../../shared/alibaba/call.ts";
 import {
   accountId,
@@ -16,6 +18,7 @@ import { loadSdk } from "../../shared/alibaba/sdk.ts";
 import type { OnUpstream } from "../../shared/alibaba/upstream.ts";
 import { refusedEvent } from "../../shared/audit/decision-event.ts";
 import type { Log, RequestEvent } from "../../shared/audit/log.ts";
+import { brokerMetrics, type Metrics } from "../../shared/audit/metrics.ts";
 import { BLOCK_VARIABLE } from "../../shared/config/block-places.ts";
 import type { BrokerConfig } from "../../shared/config/config.ts";
 import { BrokerError } from "../../shared/error.ts";
@@ -38,6 +41,7 @@ import { discoveryRoute } from "./routes/discovery.ts";
 import { explainRoute } from "./routes/explain.ts";
 import { type Health, healthRoutes, leave } from "./routes/health.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
+import { metricsRoute } from "./routes/metrics.ts";
 import { referenceRoutes } from "./routes/reference.ts";
 import { TOKEN, tokenRoute } from "./routes/token.ts";
 import { TOKEN_EXCHANGE, tokenExchangeRoute } from "./routes/token-exchange.ts";
@@ -65,6 +69,8 @@ export interface Outside {
   readonly isAuditSinkUp?: () => boolean;
   /** Waits until all that was logged has been written; left out where each line has been when `log` returns. */
   readonly written?: () => Promise<void>;
+  /** How many of the lines that were logged are lost; none where it is left out. */
+  readonly linesDropped?: () => number;
   /** The function's own keys, which live as long as the process, have expired: a fresh instance must take over. */
   readonly onKeysExpired: () => void;
   /** How long a request waits for Redis; 50 ms when left out. Tests on a busy machine wait longer. */
@@ -95,12 +101,14 @@ export interface Broker {
 }
 
 /** `second`: a policy that is only asked beside; see shadow.ts. */
-export function broker(config: BrokerConfig, version: string, outside: Outside, second?: BrokerConfig): Broker {
+export function broker(config: BrokerConfig, version: string, given: Outside, second?: BrokerConfig): Broker {
+  const metrics = metricsOf(config, version, given);
+  const outside = metrics === undefined ? given : { ...given, log: metrics.counting(given.log) };
   const { now, log, environment } = outside;
-  const limit = limits(config, now);
-  const callers = limit.identity(identity(config, outside.fetch, outside.fetchWith, now));
+  const limit = limits(config, now, metrics?.refused);
+  const callers = limit.identity(identity(config, outside.fetch, outside.fetchWith, now, metrics?.watchIdentity));
   const health: Health = { draining: false, keysExpired: false, inFlight: 0, onIdle: [] };
-  const { replays, credentials, redis } = instancesShare(config, outside);
+  const { replays, credentials, redis, replayMarks, isRedisAvailable } = instancesShare(config, outside);
   // Now, and not when it is first needed: a request waits for it no longer than for an answer.
   void redis?.warm();
   const keys = (headers: Headers): RoleKeys => roleKeys(environment, headers);
@@ -123,7 +131,12 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
     recordRefusal(outside, config.digest),
   );
 
-  const issuing = issuer(config, outside, { budget, findOrMake: credentials, onUpstream: tellOfUpstream(log) });
+  const issuing = issuer(config, outside, {
+    budget,
+    findOrMake: credentials,
+    onUpstream: tellOfUpstream(log, metrics),
+    ...(metrics === undefined ? {} : { cloud: metrics.timing({ assumeRole, authorizationToken }) }),
+  });
   const written = outside.written ?? (async () => {});
   const issue = decideAndIssue({
     config,
@@ -146,6 +159,20 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
   referenceRoutes(app);
   const { isAuditSinkUp } = outside;
   healthRoutes(app, { health, keys, blocks: blocked, isAuditSinkUp, version, digest: config.digest });
+  if (metrics !== undefined) {
+    metrics.watch({
+      inFlight: () => health.inFlight,
+      replayMarks,
+      nonces: callers.nonces,
+      budget,
+      blocks: blocked,
+      linesDropped: outside.linesDropped ?? (() => 0),
+      keyAges: callers.keyAges,
+      ...(isAuditSinkUp === undefined ? {} : { isAuditSinkUp }),
+      ...(redis === undefined ? {} : { isRedisAvailable }),
+    });
+    metricsRoute(app, metrics.text);
+  }
   lifecycleRoutes(app, health, async () => {
     await Promise.allSettled([callers.warm(), loadSdk(), redis?.warm(), blocked.current()]);
   });
@@ -179,8 +206,9 @@ export function broker(config: BrokerConfig, version: string, outside: Outside, 
   return { app, fetch: second === undefined ? short : whole, health, close: () => redis?.close() };
 }
 
-function tellOfUpstream(log: Log): OnUpstream {
-  return ({ api, host, failure }) =>
+function tellOfUpstream(log: Log, metrics: Metrics | undefined): OnUpstream {
+  return ({ api, host, failure }) => {
+    metrics?.upstream(api, host, failure === undefined);
     log({
       event: "warning",
       message:
@@ -188,6 +216,21 @@ function tellOfUpstream(log: Log): OnUpstream {
           ? `${api} at ${host} answers again`
           : `${api} at ${host} failed six times in a row (${failure}): it is asked once in 5 s until it answers, and credentials that still live are given out`,
     });
+  };
+}
+
+/** Undefined where the policy wants none: then nothing is counted. */
+function metricsOf(
+  { metrics, grants, denials, issuers, digest }: BrokerConfig,
+  version: string,
+  { now }: Outside,
+): Metrics | undefined {
+  if (metrics?.endpoint === false) return undefined;
+  const named = metrics?.names === true && {
+    grants: [...grants, ...denials].map(({ name }) => name),
+    issuers: [...issuers.keys()],
+  };
+  return brokerMetrics({ version, policyDigest: digest, now, ...(named === false ? {} : { named }) });
 }
 
 /** Each path that exists answers 405 to methods it does not have, with an `Allow` header (RFC 9110 section 15.5.6). */

@@ -27,6 +27,8 @@ export interface Blocks {
   known(): BlockList | undefined;
   /** Since all of it was read; undefined where nothing but the environment has any, or it never was. */
   ageSeconds(): number | undefined;
+  /** How many are in force, as they were read last. */
+  count(): number;
 }
 
 /** What a source holds at the moment, an entry each; or why that cannot be known. `unavailable`: Redis is, which is told elsewhere. */
@@ -142,6 +144,7 @@ export function blocks({ config, fromEnvironment = "", redis, readBeside, now, l
       const age = (now().getTime() - Math.min(...times)) / 1000;
       return Number.isFinite(age) ? Math.max(0, Math.round(age)) : undefined;
     },
+    count: () => known.size,
   };
 }
 

@@ -22,22 +22,32 @@ export interface InstancesShare {
   /** Left out where each instance keeps its own. */
   readonly credentials?: FindOrMake;
   readonly redis?: SharedRedis;
+  /** How many used tokens this instance remembers. */
+  readonly replayMarks: () => number;
+  /** False from a failure of Redis to its next answer. */
+  readonly isRedisAvailable: () => boolean;
 }
 
 export function instancesShare({ redis: settings }: BrokerConfig, outside: Outside): InstancesShare {
   const { now, log, environment, newRequestId, redisLimitMs } = outside;
   const own = memoryReplayStore(now);
-  if (settings === undefined) return { replays: own };
+  let isRedisAvailable = true;
+  const seen = { replayMarks: own.marks, isRedisAvailable: () => isRedisAvailable };
+  if (settings === undefined) return { replays: own, ...seen };
   const redis = sharedRedis({
     settings,
     password: environment[settings.passwordVariable ?? ""],
     now,
-    onAvailability: (state) => log({ event: "warning", message: availability(state, settings) }),
+    onAvailability: (state) => {
+      isRedisAvailable = state.available;
+      log({ event: "warning", message: availability(state, settings) });
+    },
     ...(redisLimitMs === undefined ? {} : { limitMs: redisLimitMs }),
   });
   const [first, ...older] = seals(settings, outside);
   return {
     redis,
+    ...seen,
     replays: ownThenShared(own, redisReplayStore(redis, settings, now, newRequestId), settings.whenUnavailable),
     ...(first === undefined
       ? {}

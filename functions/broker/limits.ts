@@ -51,6 +51,8 @@ export function rate(perMinute: number, now: () => Date): Rate {
   };
 }
 
+export type LimitName = "caller" | "grant" | "failures";
+
 export interface Limits {
   /** The same, but that who comes too often is refused. Its methods throw BrokerError rate_limited, too. */
   readonly identity: (identity: Identity) => Identity;
@@ -60,11 +62,21 @@ export interface Limits {
   readonly pass: (caller: string, grants: readonly Grant[], address: string | undefined) => boolean;
 }
 
-export function limits({ limits: settings = {} }: BrokerConfig, now: () => Date): Limits {
+/** `refused` is told which limit somebody was beyond. */
+export function limits(
+  { limits: settings = {} }: BrokerConfig,
+  now: () => Date,
+  refused: (limit: LimitName) => void = () => {},
+): Limits {
   const { callerPerMinute = CALLER_PER_MINUTE, grantPerMinute, failuresPerMinute = FAILURES_PER_MINUTE } = settings;
   const callers = rate(callerPerMinute, now);
   const failures = rate(failuresPerMinute, now);
   const grants = grantPerMinute === undefined ? undefined : rate(grantPerMinute, now);
+
+  function beyond(...facts: Parameters<typeof tooOften>): BrokerError {
+    refused(facts[1]);
+    return tooOften(...facts);
+  }
 
   function guarded<Credential>(verify: (credential: Credential, address?: string) => ReturnType<Identity["identify"]>) {
     return async (credential: Credential, address?: string) => {
@@ -73,14 +85,14 @@ export function limits({ limits: settings = {} }: BrokerConfig, now: () => Date)
       const banned = from === undefined ? undefined : failures.look(from);
       if (banned !== undefined) {
         const why = "too many credentials that were not accepted came from your address; mend what sends them";
-        throw tooOften(why, "failures", failuresPerMinute, banned);
+        throw beyond(why, "failures", failuresPerMinute, banned);
       }
       try {
         const principal = await verify(credential, address);
         const wait = callers.take(principalName(principal));
         if (wait === undefined) return principal;
         const why = "you ask more often than one caller may; keep a credential until its refresh_after";
-        throw tooOften(why, "caller", callerPerMinute, wait, principal);
+        throw beyond(why, "caller", callerPerMinute, wait, principal);
       } catch (error) {
         if (from !== undefined && error instanceof BrokerError && FAILURES.has(error.code)) failures.take(from);
         throw error;
@@ -90,10 +102,9 @@ export function limits({ limits: settings = {} }: BrokerConfig, now: () => Date)
 
   return {
     identity: (identity) => ({
+      ...identity,
       identify: guarded(identity.identify),
       identifyToken: guarded(identity.identifyToken),
-      known: identity.known,
-      warm: identity.warm,
     }),
     pass(caller, deciding, address) {
       const from = address === undefined ? undefined : networkOf(address);
@@ -108,7 +119,7 @@ export function limits({ limits: settings = {} }: BrokerConfig, now: () => Date)
       const wait = grants.take(namesOf(deciding));
       if (wait === undefined) return;
       const why = "the grant is used more often than it may be; keep a credential until its refresh_after";
-      throw tooOften(why, "grant", grantPerMinute, wait);
+      throw beyond(why, "grant", grantPerMinute, wait);
     },
   };
 }
@@ -128,7 +139,7 @@ const FAILURES: ReadonlySet<ErrorCode> = new Set([
 
 function tooOften(
   why: string,
-  name: string,
+  name: LimitName,
   perMinute: number,
   retryAfterSeconds: number,
   caller?: AuthenticatedPrincipal,

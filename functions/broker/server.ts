@@ -61,15 +61,18 @@ export async function serve(fromCache: boolean): Promise<void> {
       return () => clearTimeout(timer);
     },
   };
+  let linesDropped = 0;
   const out = lines({
     ...later,
     // Of an error the stream tells the process, which ends: what cannot be recorded must not be issued.
     output: (text, done) => void process.stdout.write(text, (error) => error || done()),
-    onDropped: (count) =>
+    onDropped: (count) => {
+      linesDropped += count;
       log({
         event: "warning",
         message: `standard output was blocked: ${count} lines are missing here, and no credential was given out without its line`,
-      }),
+      });
+    },
   });
   const sink =
     config.audit &&
@@ -101,6 +104,7 @@ export async function serve(fromCache: boolean): Promise<void> {
       log,
       policyFile: file,
       written,
+      linesDropped: () => linesDropped,
       ...(sink === undefined ? {} : { isAuditSinkUp: sink.isUp }),
       onKeysExpired: () => stop("the function role's keys have expired", 1),
     },

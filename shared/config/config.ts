@@ -29,6 +29,8 @@ export interface BrokerConfig {
   readonly blocks?: BlockSettings;
   /** Where audit events go beside standard output; see shared/audit/sink.ts. Decides nothing, and is not in the digest. */
   readonly audit?: AuditSettings;
+  /** What `GET /metrics` tells. Decides nothing, and is not in the digest. */
+  readonly metrics?: MetricsSettings;
   /** `sha256:` and 64 hex digits over the canonical form of the file: key order, comments and layout do not count. */
   readonly digest: string;
 }
@@ -194,6 +196,13 @@ export interface AuditCollector {
   readonly authorizationVariable?: string;
   /** What alone is believed; the authorities that Node knows where it is left out. */
   readonly ca?: PrivateCa;
+}
+
+export interface MetricsSettings {
+  /** False: there is no `GET /metrics`. */
+  readonly endpoint: boolean;
+  /** Whether names of grants and issuers are labels. */
+  readonly names: boolean;
 }
 
 /** One thing wrong with the file. */

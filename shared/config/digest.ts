@@ -18,6 +18,7 @@ export function digest({
   blocks: ___,
   limits: ____,
   audit: _____,
+  metrics: ______,
   redis,
   ...config
 }: Omit<BrokerConfig, "digest">): string {

@@ -207,6 +207,9 @@ function resolveConfig(
     ...(content.limits === undefined ? {} : { limits: limitSettings(content.limits) }),
     ...(content.blocks === undefined ? {} : { blocks: blockSettings(content.blocks) }),
     ...(content.audit === undefined ? {} : { audit: auditSettings(content.audit, pinned.otherCas.get("audit")) }),
+    ...(content.metrics === undefined
+      ? {}
+      : { metrics: { endpoint: content.metrics.endpoint ?? true, names: content.metrics.names ?? false } }),
   };
 }
 

@@ -574,6 +574,18 @@ const audit = z
     }),
   );
 
+const metrics = z
+  .strictObject({
+    endpoint: z.optional(z.boolean().check(z.describe("false: there is no GET /metrics; true when left out"))),
+    names: z.optional(
+      z.boolean().check(z.describe("true tells whoever asks the names of grants and issuers; false when left out")),
+    ),
+  })
+  .check(
+    z.refine((map) => Object.keys(map).length > 0, "is an empty map; write endpoint or names, or take the key out"),
+    z.meta({ description: "what GET /metrics tells, which needs no identity", minProperties: 1 }),
+  );
+
 export const ConfigFile = z
   .strictObject({
     version: z.literal(1).check(z.describe("the version of this format, 1")),
@@ -604,6 +616,7 @@ export const ConfigFile = z
     limits: z.optional(limits),
     blocks: z.optional(blocks),
     audit: z.optional(audit),
+    metrics: z.optional(metrics),
     alibaba: z.optional(
       z
         .strictObject({

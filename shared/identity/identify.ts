@@ -10,7 +10,7 @@ import { apiKeys } from "./api-key.ts";
 import type { Fetch, FetchWith } from "./bounded-fetch.ts";
 import { memberOf } from "./issuer-template.ts";
 import { checkClaims, isSignedNow, isStillSigned, parseToken, type SignedToken, verifyToken } from "./jwt.ts";
-import { type KeySource, keySource } from "./key-source.ts";
+import { type Ask, type KeySource, keySource } from "./key-source.ts";
 import type { AuthenticatedPrincipal } from "./principal.ts";
 import { signedIdentities } from "./signed-identity.ts";
 import { tokenMemory } from "./token-memory.ts";
@@ -27,6 +27,10 @@ export interface Identity {
   known(token: string): KnownToken | undefined;
   /** Fetches issuers' keys ahead of the first request; a failure is left to that request to find. */
   warm(): Promise<void>;
+  /** Of each issuer whose keys were fetched: how old they are. `issuer` is its name, for all of a template the template's. */
+  keyAges(): { issuer: string; seconds: number }[];
+  /** How many nonces of accepted signed identities are remembered. */
+  nonces(): number;
 }
 
 export interface KnownToken {
@@ -37,24 +41,37 @@ export interface KnownToken {
   principal(address: string | undefined): AuthenticatedPrincipal | undefined;
 }
 
+/** Runs what is asked over the network of whoever vouches for a caller: of an issuer its keys, or (undefined) STS GetCallerIdentity. */
+export type WatchIdentity = <T>(issuer: string | undefined, ask: () => Promise<T>) => Promise<T>;
+
 /** More at once would be a burst of connections that a starting instance has no use for yet. */
 const MOST_WARMED = 20;
 
 /** `fetchWith` is for the issuers that have CAs of their own. */
-export function identity(config: BrokerConfig, fetch: Fetch, fetchWith: FetchWith, now: () => Date): Identity {
+export function identity(
+  config: BrokerConfig,
+  fetch: Fetch,
+  fetchWith: FetchWith,
+  now: () => Date,
+  watch?: WatchIdentity,
+): Identity {
   const oidc = new Map<string, Trusted>();
   for (const entry of config.issuers.values()) {
     if (entry.provider === "alibaba") continue;
     const fetchKeys = entry.ca === undefined ? fetch : fetchWith(entry.ca.certificates);
     for (const issuer of eachOf(entry)) {
       const principal = { source: { issuer: entry.name }, ...memberOf(entry, issuer.issuer) };
-      oidc.set(issuer.issuer, { issuer, keys: keySource(issuer, fetchKeys, now), principal });
+      oidc.set(issuer.issuer, {
+        issuer,
+        keys: keySource(issuer, fetchKeys, now, watching(watch, entry.name)),
+        principal,
+      });
     }
   }
 
   const apiKeyHolders = apiKeys(config.apiKeys);
 
-  const signed = signedIdentities(config, fetch, now);
+  const signed = signedIdentities(config, fetch, now, watching(watch, undefined));
 
   const remembered = tokenMemory<Known>();
 
@@ -112,10 +129,20 @@ export function identity(config: BrokerConfig, fetch: Fetch, fetchWith: FetchWit
       identifyToken(bearerCredential(authorization, config.audience), address),
     identifyToken,
     known,
+    nonces: signed.nonces,
+    keyAges: () =>
+      [...oidc.values()].flatMap(({ keys, principal }) => {
+        const seconds = keys.ageSeconds?.();
+        return seconds === undefined ? [] : [{ issuer: principal.source.issuer, seconds }];
+      }),
     async warm() {
       await Promise.allSettled([...oidc.values()].slice(0, MOST_WARMED).map(({ keys }) => keys.keys(() => true)));
     },
   };
+}
+
+function watching(watch: WatchIdentity | undefined, issuer: string | undefined): Ask {
+  return watch === undefined ? (ask) => ask() : (ask) => watch(issuer, ask);
 }
 
 /** A configured issuer, the keys it has, and what is known of its callers by that alone. */

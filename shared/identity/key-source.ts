@@ -29,17 +29,22 @@ export interface KeySource {
   current(): readonly VerificationKey[] | undefined;
   /** Seconds until an unknown key would be looked for again. */
   retryAfterSeconds(): number;
+  /** How old the keys at hand are; undefined where none were fetched, or they come from a file. */
+  ageSeconds?(): number | undefined;
 }
 
-export function keySource(issuer: OidcIssuer, fetch: Fetch, now: () => Date): KeySource {
+/** Runs what asks over the network, and may look at how it goes. */
+export type Ask = <T>(ask: () => Promise<T>) => Promise<T>;
+
+export function keySource(issuer: OidcIssuer, fetch: Fetch, now: () => Date, watch: Ask = (ask) => ask()): KeySource {
   if (issuer.keys.from === "file") {
     const keys = usableKeys(issuer.keys.jwks, issuer.algorithms);
     return { keys: async () => keys, current: () => keys, retryAfterSeconds: () => 0 };
   }
-  return remoteKeys(issuer, fetch, now);
+  return remoteKeys(issuer, fetch, now, watch);
 }
 
-function remoteKeys(issuer: OidcIssuer, fetch: Fetch, now: () => Date): KeySource {
+function remoteKeys(issuer: OidcIssuer, fetch: Fetch, now: () => Date, watch: Ask): KeySource {
   let current: { keys: readonly VerificationKey[]; fetchedAt: number } | undefined;
   let attemptedAt = Number.NEGATIVE_INFINITY;
   let inFlight: Promise<readonly VerificationKey[]> | undefined;
@@ -47,7 +52,7 @@ function remoteKeys(issuer: OidcIssuer, fetch: Fetch, now: () => Date): KeySourc
 
   /** One fetch at a time; everybody who needs it waits for the same one. */
   function refresh(): Promise<readonly VerificationKey[]> {
-    inFlight ??= (async () => {
+    inFlight ??= watch(async () => {
       attemptedAt = now().getTime();
       try {
         const keys = usableKeys(await fetchJson(fetch, await jwksUrl(issuer, fetch)), issuer.algorithms);
@@ -60,7 +65,7 @@ function remoteKeys(issuer: OidcIssuer, fetch: Fetch, now: () => Date): KeySourc
       } finally {
         inFlight = undefined;
       }
-    })();
+    });
     return inFlight;
   }
 
@@ -87,6 +92,7 @@ function remoteKeys(issuer: OidcIssuer, fetch: Fetch, now: () => Date): KeySourc
     current() {
       return current !== undefined && now().getTime() - current.fetchedAt <= FRESH_MS ? current.keys : undefined;
     },
+    ageSeconds: () => (current === undefined ? undefined : Math.max(0, now().getTime() - current.fetchedAt) / 1000),
     retryAfterSeconds: () => Math.max(1, Math.ceil((REFETCH_MS - sinceAttempt()) / 1000)),
   };
 }

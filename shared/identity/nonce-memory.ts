@@ -36,6 +36,8 @@ export interface NonceMemory {
    * @throws BrokerError token_replayed, rate_limited, not_ready, or what `accept` throws
    */
   once<T>(signed: Signed, accept: () => Promise<T>): Promise<T>;
+  /** How many are kept, those included that have expired and not made room yet. */
+  kept(): number;
 }
 
 export function nonceMemory(now: () => Date): NonceMemory {
@@ -53,6 +55,7 @@ export function nonceMemory(now: () => Date): NonceMemory {
   }
 
   return {
+    kept: () => kept.size,
     async once({ accessKeyId, nonce, goodUntil, address }, accept) {
       const time = now().getTime();
       const key = digestOf(`${accessKeyId} ${nonce}`);

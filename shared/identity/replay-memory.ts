@@ -9,10 +9,12 @@ import type { ReplayStore } from "./replay.ts";
 const MOST_MARKS = 200_000;
 
 /** Its `use` throws BrokerError not_ready where it is full. */
-export function memoryReplayStore(now: () => Date): ReplayStore {
+export function memoryReplayStore(now: () => Date): ReplayStore & { marks(): number } {
   const marks = fairMemory(MOST_MARKS);
 
   return {
+    /** How many are kept, those included that have expired and not made room yet. */
+    marks: () => marks.size,
     // Nothing in it waits, so two uses cannot meet halfway.
     async use({ issuer, tokenId, caller, expiresAt, purpose, most }) {
       const time = now().getTime();

@@ -17,6 +17,7 @@ import {
   type SignedIdentity,
   stsOrigin,
 } from "./caller-identity.ts";
+import type { Ask } from "./key-source.ts";
 import { nonceMemory } from "./nonce-memory.ts";
 import type { AuthenticatedPrincipal } from "./principal.ts";
 
@@ -95,15 +96,23 @@ function readFields(encoded: string): Record<string, unknown> {
 export interface SignedIdentities {
   /** @throws BrokerError invalid_identity, invalid_audience, token_expired, token_replayed, or as `getCallerIdentity` does */
   verify(credential: string, address: string | undefined): Promise<AuthenticatedPrincipal>;
+  /** How many nonces of accepted identities are remembered. */
+  nonces(): number;
 }
 
-export function signedIdentities(config: BrokerConfig, fetch: Fetch, now: () => Date): SignedIdentities {
+export function signedIdentities(
+  config: BrokerConfig,
+  fetch: Fetch,
+  now: () => Date,
+  watch: Ask = (ask) => ask(),
+): SignedIdentities {
   const issuers = [...config.issuers.values()].filter((issuer) => issuer.provider === "alibaba");
   const audiences = new Set(issuers.map((issuer) => issuer.audience));
   const byAccount = new Map(issuers.flatMap((issuer) => issuer.accounts.map((account) => [account, issuer] as const)));
   const nonces = nonceMemory(now);
 
   return {
+    nonces: nonces.kept,
     async verify(credential, address) {
       if (issuers.length === 0) throw invalid("no issuer of provider alibaba is configured here");
       const identity = parseSignedIdentity(credential);
@@ -112,7 +121,7 @@ export function signedIdentities(config: BrokerConfig, fetch: Fetch, now: () => 
       const goodUntil = endOfWindow(identity.date, now());
       const { accessKeyId, nonce } = identity;
       return nonces.once({ accessKeyId, nonce, goodUntil, address }, async () => {
-        const caller = await getCallerIdentity(identity, stsOrigin(config), fetch);
+        const caller = await watch(() => getCallerIdentity(identity, stsOrigin(config), fetch));
         const issuer = byAccount.get(caller.accountId);
         if (issuer === undefined) throw invalid(`account ${caller.accountId} is not among those accepted here`);
         if (issuer.audience !== identity.audience) throw wrongAudience(identity, [issuer.audience]);

@@ -181,10 +181,16 @@ describe("answers that give something", () => {
     held(() => ask({ ...PULL, format })),
   );
   test("an exchanged token", () => held(exchange));
-  test.each(["/.well-known/acr-broker", "/healthz", "/readyz", "/version", "/openapi.json", "/docs", "/pre-stop"])(
-    "%s",
-    (path) => held(() => get(path)),
-  );
+  test.each([
+    "/.well-known/acr-broker",
+    "/healthz",
+    "/readyz",
+    "/version",
+    "/metrics",
+    "/openapi.json",
+    "/docs",
+    "/pre-stop",
+  ])("%s", (path) => held(() => get(path)));
   test("one of two who wait for the end of what is under way", async () => {
     h.cloud.failNext("AssumeRole", { delayMs: 100 });
     const under = ask(fresh());

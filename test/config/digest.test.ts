@@ -90,9 +90,9 @@ test("when a key was made and its last digits decide nothing", () => {
   expect(digestOf(told)).toBe(DIGEST);
 });
 
-test("a shadow policy, the budget, limits, where blocks are and where audit events go decide nothing", () => {
+test("a shadow policy, the budget, limits, metrics, where blocks are and where audit events go decide nothing", () => {
   const more =
-    "shadow: ./next.yaml\nbudget: { instances: 3 }\nblocks: { file: blocks.txt }\nlimits: { caller_per_minute: 7 }\naudit: { file: audit.jsonl }\n";
+    "shadow: ./next.yaml\nbudget: { instances: 3 }\nblocks: { file: blocks.txt }\nlimits: { caller_per_minute: 7 }\naudit: { file: audit.jsonl }\nmetrics: { names: true }\n";
   expect(digestOf(`${TEXT}${more}`)).toBe(DIGEST);
 });
 

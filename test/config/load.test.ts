@@ -251,6 +251,22 @@ describe("audit", () => {
   });
 });
 
+describe("metrics", () => {
+  const withMetrics = (lines: string) => load(`${CONTRACT}metrics: ${lines}\n`).metrics;
+
+  test("one key leaves the other at its default, and the documented example says what is so without either", () => {
+    expect(withMetrics("{ names: true }")).toEqual({ endpoint: true, names: true });
+    expect(withMetrics("{ endpoint: false }")).toEqual({ endpoint: false, names: false });
+    const documented = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8");
+    const [, example = ""] = /^```yaml\nmetrics:\n([^`]*)^```$/m.exec(documented) ?? [];
+    expect(withMetrics(`\n${example}`)).toEqual({ endpoint: true, names: false });
+  });
+
+  test("an empty map is refused with what to write", () => {
+    expect(() => withMetrics("{}")).toThrow("metrics: is an empty map; write endpoint or names, or take the key out");
+  });
+});
+
 describe("budget", () => {
   const withBudget = (lines: string) => load(`${CONTRACT}budget: ${lines}\n`).budget;
 

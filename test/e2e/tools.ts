@@ -19,10 +19,11 @@ export type Tool =
   | "zsh"
   | "fish"
   | "chromium"
-  | "docker-credential-ecr-login";
+  | "docker-credential-ecr-login"
+  | "promtool";
 
 const INSTALL =
-  "apt-get install -y --no-install-recommends docker-registry skopeo podman buildah docker.io openssl redis-server busybox groovy shellcheck zsh fish chromium amazon-ecr-credential-helper";
+  "apt-get install -y --no-install-recommends docker-registry skopeo podman buildah docker.io openssl redis-server busybox groovy shellcheck zsh fish chromium amazon-ecr-credential-helper prometheus";
 
 export function missingTools(tools: readonly Tool[], path = process.env["PATH"] ?? ""): Tool[] {
   return tools.filter((tool) => toolPath(tool, path) === undefined);

@@ -180,6 +180,12 @@ export function openApi(version: string): OpenApi {
         },
       },
       "/version": { get: open("version", "Broker", words.version, json("What runs here.", "Version")) },
+      "/metrics": {
+        get: open("metrics", "Broker", words.metrics, {
+          description: "The numbers; not there where `metrics.endpoint` of the configuration is false.",
+          content: { "text/plain": { schema: { type: "string" } } },
+        }),
+      },
       "/openapi.json": {
         get: open("openApi", "Broker", words.openApi, {
           description: "This document.",

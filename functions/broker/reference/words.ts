@@ -53,6 +53,10 @@ export const ready: Said = {
   summary: "Ask whether it can issue",
   description: "200 while it has keys that have not expired and is not stopping.",
 };
+export const metrics: Said = {
+  summary: "See the numbers",
+  description: "Prometheus' text format, of this instance since its start.",
+};
 export const version: Said = { summary: "See what runs", description: "Version and policy." };
 export const openApi: Said = {
   summary: "Read the API's description",

@@ -10,7 +10,7 @@ import { BrokerError } from "../../error.ts";
 import type { SharedRedis } from "../../store/redis.ts";
 import { fairQueue } from "./fair-queue.ts";
 import { sharedTurns } from "./redis-turns.ts";
-import { ownTurns, rateOf, type Turns } from "./turns.ts";
+import { ownTurns, type Rate, rateOf, type Turn, type Turns } from "./turns.ts";
 
 /** 20 of the account's 100 are left to whatever else is in it, and to what arrives closer together than it was sent. */
 const PER_SECOND = 80;
@@ -32,6 +32,15 @@ export interface Budget {
   spare(): Promise<Allowance>;
 }
 
+export interface WatchedBudget extends Budget {
+  /** How many requests wait for a turn. */
+  waiting(): number;
+  /** How many calls may be made at once, as this instance saw it last. */
+  left(): number;
+  /** The calls a second of all instances. */
+  readonly perSecond: number;
+}
+
 export class NoTurnToSpare extends Error {}
 
 export interface BudgetContext {
@@ -46,13 +55,13 @@ export function assumeRoleBudget(
     | { readonly redis: Pick<SharedRedis, "run">; readonly keyPrefix: string; readonly accountId: string | undefined }
     | undefined,
   context: BudgetContext,
-): Budget {
+): WatchedBudget {
   const share = assumeRolePerSecond / instances;
   const own = ownTurns(rateOf(share), context.now);
-  if (shared === undefined) return budget(own, share, context);
+  if (shared === undefined) return { ...budget(own, rateOf(share), context), perSecond: assumeRolePerSecond };
   const key = `${shared.keyPrefix}:assume-role:${shared.accountId ?? "own-account"}`;
   const turns = sharedTurns(shared.redis, key, rateOf(assumeRolePerSecond), own);
-  return budget(turns, assumeRolePerSecond, context);
+  return { ...budget(turns, rateOf(assumeRolePerSecond), context), perSecond: assumeRolePerSecond };
 }
 
 interface Waiting {
@@ -63,15 +72,27 @@ interface Waiting {
   refuse(error: BrokerError): void;
 }
 
-function budget(turns: Turns, perSecond: number, { now, sleep }: BudgetContext): Budget {
+function budget(
+  turns: Turns,
+  { perSecond, burst }: Rate,
+  { now, sleep }: BudgetContext,
+): Omit<WatchedBudget, "perSecond"> {
   const queue = fairQueue<Waiting>();
   const time = () => now().getTime();
   let isServing = false;
   /** When the turn comes that was taken last, and how far apart they have been since: what one instance of many gets. */
   let nextAt = 0;
   let everyMs = 1000 / perSecond;
+  /** How many turns could be had at once when one was asked for last. */
+  let seen = { left: burst, at: 0 };
   /** When there is room again for the next that is refused: those that were sent away before it come back, too. */
   let roomAt = 0;
+
+  async function nextTurn(within: Parameters<Turns["next"]>[0]): Promise<Turn> {
+    const turn = await turns.next(within);
+    seen = { left: turn.left, at: time() };
+    return turn;
+  }
 
   /** Refuses those whose turn would come too late, and nobody else: at once, not when they have waited. */
   function refuseTheLate(): void {
@@ -96,7 +117,7 @@ function budget(turns: Turns, perSecond: number, { now, sleep }: BudgetContext):
   async function serve(): Promise<void> {
     isServing = true;
     while (queue.size > 0) {
-      const turn = await turns.next(LONGEST_WAIT_MS);
+      const turn = await nextTurn(LONGEST_WAIT_MS);
       nextAt = time() + turn.inMs;
       everyMs = Math.max(turn.everyMs, turn.inMs);
       refuseTheLate();
@@ -134,8 +155,10 @@ function budget(turns: Turns, perSecond: number, { now, sleep }: BudgetContext):
       },
       throttled: () => void turns.throttled(),
     }),
+    waiting: () => queue.size,
+    left: () => Math.min(burst, seen.left + (Math.max(0, time() - seen.at) * perSecond) / 1000),
     async spare() {
-      const take = async () => !isServing && (await turns.next("spare")).taken;
+      const take = async () => !isServing && (await nextTurn("spare")).taken;
       let isFirst = await take();
       if (!isFirst) throw new NoTurnToSpare();
       return {

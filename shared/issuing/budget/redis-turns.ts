@@ -16,7 +16,7 @@ local evenly, slow, since = tonumber(kept[1]) or 0, tonumber(kept[2]) or 0, tonu
 local period, tolerance, farthest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 slow = since > time and 0 or math.max(0, slow - math.floor((time - since) / ${RECOVERY_MS}))`;
 
-/** What `pace` says, and within how many ms. Answers in how many µs, how many µs apart, and 1 where it was taken. */
+/** What `pace` says, and within how many ms. Answers in how many µs, how many µs apart, 1 where it was taken, and how many are left. */
 const NEXT = `${COMMON}
 local every = period * 2 ^ slow
 if evenly < time or evenly > time + farthest then evenly = time end
@@ -24,10 +24,12 @@ local early = evenly - tolerance - time
 local taken = 0
 if early <= tonumber(ARGV[4]) then
   taken = 1
-  redis.call('HSET', KEYS[1], 'evenly', evenly + every)
+  evenly = evenly + every
+  redis.call('HSET', KEYS[1], 'evenly', evenly)
   redis.call('PEXPIRE', KEYS[1], math.ceil(farthest))
 end
-return {math.ceil(math.max(0, early) * 1000), math.ceil(every * 1000), taken}`;
+local left = math.max(0, math.floor((time + tolerance - evenly) / every) + 1)
+return {math.ceil(math.max(0, early) * 1000), math.ceil(every * 1000), taken, left}`;
 
 const THROTTLED = `${COMMON}
 if slow > 0 and time - since < ${SAME_WAVE_MS} then return 0 end
@@ -45,9 +47,9 @@ export function sharedTurns(redis: Pick<SharedRedis, "run">, key: string, rate: 
       const within = withinMs === "spare" ? spareMs : withinMs;
       const answer = await redis.run(NEXT, [key], [...paced, within]);
       const reply = answer === "unavailable" ? undefined : answer.reply;
-      if (!Array.isArray(reply) || reply.length !== 3 || !reply.every(Number.isFinite)) return own.next(withinMs);
-      const [inUs, everyUs, taken] = reply as [number, number, number];
-      return { inMs: inUs / 1000, everyMs: everyUs / 1000, taken: taken === 1 };
+      if (!Array.isArray(reply) || reply.length !== 4 || !reply.every(Number.isFinite)) return own.next(withinMs);
+      const [inUs, everyUs, taken, left] = reply as [number, number, number, number];
+      return { inMs: inUs / 1000, everyMs: everyUs / 1000, taken: taken === 1, left };
     },
     async throttled() {
       await Promise.all([own.throttled(), redis.run(THROTTLED, [key], paced)]);

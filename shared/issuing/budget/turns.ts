@@ -10,6 +10,8 @@ export interface Turn {
   readonly everyMs: number;
   /** False: it would come too late, and was left to others. */
   readonly taken: boolean;
+  /** How many more may come at once now. */
+  readonly left: number;
 }
 
 export interface Turns {
@@ -74,7 +76,8 @@ export function ownTurns(rate: Rate, now: () => Date): Turns {
       const early = evenly - toleranceMs - time;
       const taken = early <= (withinMs === "spare" ? spareMs : withinMs);
       if (taken) evenly += everyMs;
-      return { inMs: Math.max(0, early), everyMs, taken };
+      const left = Math.max(0, Math.floor((time + toleranceMs - evenly) / everyMs) + 1);
+      return { inMs: Math.max(0, early), everyMs, taken, left };
     },
     async throttled() {
       const time = now().getTime();

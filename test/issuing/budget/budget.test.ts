@@ -60,6 +60,19 @@ describe("requests wait for a turn", () => {
   });
 });
 
+test("what is left is what may be had at once, and comes back with time, up to as much as at the start", async () => {
+  const it = stage({ instances: 1 });
+  const left = [it.budget.left()];
+  it.ask("web", 4);
+  await it.run(0);
+  left.push(it.budget.left());
+  await it.run(25);
+  left.push(it.budget.left());
+  await it.run(1_000);
+  left.push(it.budget.left());
+  expect(left).toEqual([10, 6, 8, 10]);
+});
+
 describe("grants are served by turns", () => {
   test("one that asks a lot keeps one that asks little waiting for one turn of its own", async () => {
     const it = stage();

@@ -88,6 +88,8 @@ describe.skipIf(!haveTools(["redis-server"]))("turns in Redis", () => {
             expect(its.taken).toBe(mine.taken);
             expect(its.everyMs).toBeCloseTo(mine.everyMs, 2);
             expect(its.inMs).toBeCloseTo(mine.inMs, 2);
+            // Redis keeps time with 14 digits, so what is on the verge may be on the other side of it.
+            expect(Math.abs(its.left - mine.left)).toBeLessThanOrEqual(1);
           }
         }
       }),
@@ -109,7 +111,7 @@ describe.skipIf(!haveTools(["redis-server"]))("turns in Redis", () => {
     const server = await startServer();
     const { turns } = instance(server);
     await server.admin.hset(KEY, { evenly: Date.now() + 15_000, slow: 3, since: Date.now() + 3_600_000 });
-    expect(await turns.next(0)).toEqual({ inMs: 0, everyMs: 12.5, taken: true });
+    expect(await turns.next(0)).toEqual({ inMs: 0, everyMs: 12.5, taken: true, left: 9 });
   });
 
   test("that come too late are left to others", async () => {

@@ -58,9 +58,9 @@ test("whenever they are asked for, no second has more turns than the rate and wh
 test("one that would come too late is not taken, and says when it would come", async () => {
   const it = stage(8);
   await ask(it, 41);
-  expect(await it.turns.next(5_000)).toEqual({ inMs: 5_125, everyMs: 125, taken: false });
+  expect(await it.turns.next(5_000)).toEqual({ inMs: 5_125, everyMs: 125, taken: false, left: 0 });
   it.clock.ms += 125;
-  expect(await it.turns.next(5_000)).toEqual({ inMs: 5_000, everyMs: 125, taken: true });
+  expect(await it.turns.next(5_000)).toEqual({ inMs: 5_000, everyMs: 125, taken: true, left: 0 });
 });
 
 test("to spare are only turns of which more than half are unused", async () => {
@@ -99,5 +99,5 @@ test.each([11_000, 3_600_000])("a clock that is put back by %i ms makes nobody w
   const { turns, clock } = stage(80);
   await turns.throttled();
   clock.ms -= ms;
-  expect(await turns.next(0)).toEqual({ inMs: 0, everyMs: 12.5, taken: true });
+  expect(await turns.next(0)).toEqual({ inMs: 0, everyMs: 12.5, taken: true, left: 9 });
 });
