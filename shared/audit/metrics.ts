@@ -18,6 +18,7 @@ const WAIT_BOUNDS = [0.01, 0.1, 0.5, 1, 2.5, 5];
 
 /** The cloud's codes that have a series of their own: those that tell an operator what to do. */
 const UPSTREAM_CODES = new Set([
+  "AnswerTooLarge",
   "EAI_AGAIN",
   "ECONNREFUSED",
   "ECONNRESET",
@@ -40,6 +41,19 @@ const UPSTREAM_CODES = new Set([
   "Throttling.User",
   "Timeout",
 ]);
+
+/** Where credentials are asked for: what goes wrong there is what an alert is about. */
+const ISSUING_ROUTES = ["/v1/token", "/oauth2/token"];
+/** With the type, so that none is missing. */
+const CACHES: Readonly<Record<NonNullable<DecisionEvent["cache"]>, true>> = {
+  hit: true,
+  shared_hit: true,
+  joined: true,
+  shared_joined: true,
+  miss: true,
+  outage_hit: true,
+  renewal: true,
+};
 
 const CODES = new Set<string>([...Object.keys(ERROR_STATUS), "internal_error"]);
 
@@ -148,6 +162,18 @@ export function brokerMetrics({ version, policyDigest, named, now }: MetricsPart
   gauge("acr_broker_policy_info", "Which policy decides, in which version.", ["digest", "version"], () => [
     { labels: [policyDigest, version], value: 1 },
   ]);
+
+  // There from the start: of a series that begins with its first event Prometheus sees no increase, and no alert fires.
+  for (const route of ISSUING_ROUTES) {
+    for (const [code, status] of Object.entries(ERROR_STATUS))
+      if (status >= 500) requests.add([route, String(status), code], 0);
+    requests.add([route, "500", "internal_error"], 0);
+  }
+  for (const cache of Object.keys(CACHES)) credentials.add([cache], 0);
+  for (const limit of ["caller", "grant", "failures", "budget"]) limited.add([limit], 0);
+  for (const issuer of named?.issuers ?? [undefined]) {
+    for (const result of ["ok", "failed"]) fetches.add([...(issuer === undefined ? [] : [issuer]), result], 0);
+  }
 
   function one(name: string, help: string, read: () => number): void {
     gauge(name, help, [], () => [{ labels: [], value: read() }]);

@@ -20,7 +20,8 @@ export type Tool =
   | "fish"
   | "chromium"
   | "docker-credential-ecr-login"
-  | "promtool";
+  | "promtool"
+  | "prometheus";
 
 const INSTALL =
   "apt-get install -y --no-install-recommends docker-registry skopeo podman buildah docker.io openssl redis-server busybox groovy shellcheck zsh fish chromium amazon-ecr-credential-helper prometheus";
