@@ -84,7 +84,10 @@ async function ask({ url }: BrokerProcess, given?: string) {
 
 const sinkState = async ({ url }: BrokerProcess) => {
   const response = await fetch(`${url}/readyz`);
-  return [response.status, ((await response.json()) as { audit_sink: unknown }).audit_sink];
+  const { audit_sink: state } = (await response.json()) as { audit_sink: unknown };
+  const counted = await fetch(`${url}/metrics`).then((answer) => answer.text());
+  expect(counted).toContain(`\nacr_broker_audit_sink_up ${state === "up" ? 1 : 0}\n`);
+  return [response.status, state];
 };
 /** What it wrote before it answered may come here after the answer. */
 const soon = (assertion: () => void) => vi.waitFor(assertion, { timeout: 5_000, interval: 10 });
