@@ -142,7 +142,9 @@ describe("what a stranger learns", () => {
       await from.ask(pull("app"), await from.mint({ ref: "refs/heads/evil" }));
     }
     expect(await metrics(h)).not.toMatch(/web-main|base-pull|"ci"|quiet|job|secret-repository|acs:ram/);
-    expect(await value(named, 'acr_broker_grant_decisions_total{grant="web-main",outcome="issued"}')).toBeGreaterThan(0);
+    expect(await value(named, 'acr_broker_grant_decisions_total{grant="web-main",outcome="issued"}')).toBeGreaterThan(
+      0,
+    );
     expect(await metrics(named)).toMatch(/^acr_broker_jwks_age_seconds\{issuer="ci"\} /m);
     expect(await metrics(named)).not.toMatch(/job|secret-repository|acs:ram/);
   });
