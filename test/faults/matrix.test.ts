@@ -16,7 +16,8 @@ const page = readFileSync(new URL("../../docs/reliability.md", import.meta.url),
 
 /** `STS: nobody listens`, and the rest of the row as it stands. */
 const rows = new Map<string, string>();
-for (const section of page.split(/^### /m).slice(1)) {
+const [, chapter = ""] = page.split(/^## (?=Fault by fault)|^## (?=More than)/m);
+for (const section of chapter.split(/^### /m).slice(1)) {
   const at = section.slice(0, section.indexOf("\n"));
   for (const line of section
     .split("\n")
