@@ -114,6 +114,7 @@ async function buildCode(): Promise<void> {
     "policy.cjs": "shared/config/load.ts",
     "alibaba.cjs": "shared/alibaba/vendor.ts",
     "redis.cjs": "shared/store/client.ts",
+    "otel.cjs": "shared/audit/otel.ts",
   };
   const [js, end] = WRAPPER;
   for (const [name, entry] of Object.entries(parts)) {
@@ -122,12 +123,14 @@ async function buildCode(): Promise<void> {
       define: {
         ...define,
         ACR_BROKER_REFERENCE: JSON.stringify(packedReference()),
-        // lru-cache asks for it when it is loaded, and Node then makes all of node:perf_hooks; without it, it takes Date.
-        performance: "undefined",
+        // lru-cache asks for it when it is loaded, and Node then makes all of node:perf_hooks; without it, it takes Date. OpenTelemetry cannot.
+        ...(name === "otel.cjs" ? {} : { performance: "undefined" }),
       },
       entryPoints: [entry],
       outfile: join(MAKING, name),
       legalComments: "linked",
+      // Of OpenTelemetry as CommonJS four fifths are never used and cannot be left out.
+      ...(name === "otel.cjs" ? { mainFields: ["module", "main"] } : {}),
       banner: { js },
       footer: { js: end },
       // The code cache is V8's, of a script that knows of no imports.

@@ -23,11 +23,11 @@ import { BLOCK_VARIABLE } from "../../shared/config/block-places.ts";
 import type { BrokerConfig } from "../../shared/config/config.ts";
 import { BrokerError } from "../../shared/error.ts";
 import type { Fetch, FetchWith } from "../../shared/identity/bounded-fetch.ts";
-import { identity } from "../../shared/identity/identify.ts";
+import { identity, type WatchIdentity } from "../../shared/identity/identify.ts";
 import type { AuthenticatedPrincipal } from "../../shared/identity/principal.ts";
 import { replayGuard } from "../../shared/identity/replay.ts";
 import { assumeRoleBudget } from "../../shared/issuing/budget/budget.ts";
-import { issuer } from "../../shared/issuing/issue.ts";
+import { type Cloud, issuer } from "../../shared/issuing/issue.ts";
 import { blocks } from "./blocks.ts";
 import { type Arriving, clientAddress, type SocketAddress } from "./client-address.ts";
 import { decideAndIssue } from "./decide-and-issue.ts";
@@ -48,6 +48,7 @@ import { TOKEN_EXCHANGE, tokenExchangeRoute } from "./routes/token-exchange.ts";
 import { whoamiRoute } from "./routes/whoami.ts";
 import { shadow } from "./shadow.ts";
 import { type Answered, shortWay } from "./short-way.ts";
+import { type Tracing, tracing } from "./tracing.ts";
 
 export interface Outside {
   readonly now: () => Date;
@@ -96,6 +97,8 @@ export interface Broker {
   /** Answers as `app` does, by the short way where there is one. */
   readonly fetch: App;
   readonly health: Health;
+  /** Sends what waits to be sent of traces, for a second at most. Never throws. */
+  flush(): Promise<void>;
   /** Ends connections that would keep the process alive; after that it can still answer, without what instances share. */
   close(): void;
 }
@@ -103,12 +106,16 @@ export interface Broker {
 /** `second`: a policy that is only asked beside; see shadow.ts. */
 export function broker(config: BrokerConfig, version: string, given: Outside, second?: BrokerConfig): Broker {
   const metrics = metricsOf(config, version, given);
-  const outside = metrics === undefined ? given : { ...given, log: metrics.counting(given.log) };
+  const traced = config.tracing && tracing(config.tracing, config, version, given);
+  const outside =
+    metrics === undefined && traced === undefined ? given : { ...given, log: watchedLog(given.log, metrics, traced) };
   const { now, log, environment } = outside;
   const limit = limits(config, now, metrics?.refused);
-  const callers = limit.identity(identity(config, outside.fetch, outside.fetchWith, now, metrics?.watchIdentity));
+  const known = identity(config, outside.fetch, outside.fetchWith, now, watchedIdentity(metrics, traced));
+  const callers = limit.identity(traced === undefined ? known : traced.identity(known));
+  const flush = async () => traced?.flush();
   const health: Health = { draining: false, keysExpired: false, inFlight: 0, onIdle: [] };
-  const { replays, credentials, redis, replayMarks, isRedisAvailable } = instancesShare(config, outside);
+  const { replays, credentials, redis, replayMarks, isRedisAvailable } = instancesShare(config, outside, traced?.redis);
   // Now, and not when it is first needed: a request waits for it no longer than for an answer.
   void redis?.warm();
   const keys = (headers: Headers): RoleKeys => roleKeys(environment, headers);
@@ -127,6 +134,7 @@ export function broker(config: BrokerConfig, version: string, given: Outside, se
   const answered = recorder(health, outside);
   app.use(
     identifyRequest(identify),
+    ...(traced === undefined ? [] : [traced.middleware]),
     recordRequest(health, now, answered, (path) => paths.has(path)),
     recordRefusal(outside, config.digest),
   );
@@ -135,13 +143,14 @@ export function broker(config: BrokerConfig, version: string, given: Outside, se
     budget,
     findOrMake: credentials,
     onUpstream: tellOfUpstream(log, metrics),
-    ...(metrics === undefined ? {} : { cloud: metrics.timing({ assumeRole, authorizationToken }) }),
+    cloud: watchedCloud(metrics, traced),
   });
   const written = outside.written ?? (async () => {});
   const issue = decideAndIssue({
     config,
     blocks: blocked,
     limitGrant: limit.grant,
+    traceDecision: traced?.decision,
     replay: replayGuard(now, replays),
     issuer: issuing,
     shadow: shadow(config, second, log),
@@ -169,13 +178,19 @@ export function broker(config: BrokerConfig, version: string, given: Outside, se
       linesDropped: outside.linesDropped ?? (() => 0),
       keyAges: callers.keyAges,
       ...(isAuditSinkUp === undefined ? {} : { isAuditSinkUp }),
+      ...(traced === undefined ? {} : { spansDropped: traced.dropped }),
       ...(redis === undefined ? {} : { isRedisAvailable }),
     });
     metricsRoute(app, metrics.text);
   }
-  lifecycleRoutes(app, health, async () => {
-    await Promise.allSettled([callers.warm(), loadSdk(), redis?.warm(), blocked.current()]);
-  });
+  lifecycleRoutes(
+    app,
+    health,
+    async () => {
+      await Promise.allSettled([callers.warm(), loadSdk(), redis?.warm(), blocked.current(), traced?.ready]);
+    },
+    flush,
+  );
   refuseOtherMethods(app);
   for (const { path } of app.routes) paths.add(path);
 
@@ -202,8 +217,9 @@ export function broker(config: BrokerConfig, version: string, given: Outside, se
     },
     whole,
   );
-  // A shadow policy is asked about each request.
-  return { app, fetch: second === undefined ? short : whole, health, close: () => redis?.close() };
+  // A shadow policy is asked about each request, and a trace has each step of it.
+  const isShort = second === undefined && traced === undefined;
+  return { app, fetch: isShort ? short : whole, health, flush, close: () => redis?.close() };
 }
 
 function tellOfUpstream(log: Log, metrics: Metrics | undefined): OnUpstream {
@@ -217,6 +233,22 @@ function tellOfUpstream(log: Log, metrics: Metrics | undefined): OnUpstream {
           : `${api} at ${host} failed six times in a row (${failure}): it is asked once in 5 s until it answers, and credentials that still live are given out`,
     });
   };
+}
+
+function watchedLog(log: Log, metrics: Metrics | undefined, traced: Tracing | undefined): Log {
+  const counted = metrics === undefined ? log : metrics.counting(log);
+  return traced === undefined ? counted : traced.log(counted);
+}
+
+function watchedIdentity(metrics: Metrics | undefined, traced: Tracing | undefined): WatchIdentity | undefined {
+  if (metrics === undefined || traced === undefined) return metrics?.watchIdentity ?? traced?.watchIdentity;
+  return (issuer, ask) => metrics.watchIdentity(issuer, () => traced.watchIdentity(issuer, ask));
+}
+
+function watchedCloud(metrics: Metrics | undefined, traced: Tracing | undefined): Cloud {
+  const cloud = { assumeRole, authorizationToken };
+  const timed = metrics === undefined ? cloud : metrics.timing(cloud);
+  return traced === undefined ? timed : traced.cloud(timed);
 }
 
 /** Undefined where the policy wants none: then nothing is counted. */

@@ -30,6 +30,8 @@ export interface IssuingParts {
   readonly limitGrant: (grants: readonly Grant[]) => void;
   readonly replay: ReplayGuard;
   readonly issuer: Issuer;
+  /** Left out where nothing is traced. */
+  readonly traceDecision?: (<T>(decide: () => T) => T) | undefined;
   readonly shadow: Shadow;
   readonly keys: (headers: Headers) => RoleKeys;
   readonly log: Log;
@@ -48,7 +50,7 @@ export type DecideAndIssue = (
 ) => Promise<Granted>;
 
 export function decideAndIssue(parts: IssuingParts): DecideAndIssue {
-  const { config, blocks, shadow, log, file, now } = parts;
+  const { config, blocks, shadow, log, file, now, traceDecision } = parts;
   return async (c, principal, request) => {
     const requestId = c.get("requestId");
     const address = c.get("clientAddress");
@@ -56,7 +58,9 @@ export function decideAndIssue(parts: IssuingParts): DecideAndIssue {
     // take effect at once on a caller or a grant is asked from here to `issue`, each time.
     shadow(requestId, principal, request);
     const wanted = rightsRequest(request, principal, config);
-    const decision = decideUnblocked(await blocks.current(), principal, wanted, config);
+    const list = await blocks.current();
+    const decide = () => decideUnblocked(list, principal, wanted, config);
+    const decision = traceDecision === undefined ? decide() : traceDecision(decide);
     const audit = decisionEvent(
       { requestId, clientAddress: address, file },
       principal,

@@ -28,22 +28,29 @@ export interface InstancesShare {
   readonly isRedisAvailable: () => boolean;
 }
 
-export function instancesShare({ redis: settings }: BrokerConfig, outside: Outside): InstancesShare {
+/** `watch` gives another that does the same, and looks on. */
+export function instancesShare(
+  { redis: settings }: BrokerConfig,
+  outside: Outside,
+  watch: (redis: SharedRedis) => SharedRedis = (redis) => redis,
+): InstancesShare {
   const { now, log, environment, newRequestId, redisLimitMs } = outside;
   const own = memoryReplayStore(now);
   let isRedisAvailable = true;
   const seen = { replayMarks: own.marks, isRedisAvailable: () => isRedisAvailable };
   if (settings === undefined) return { replays: own, ...seen };
-  const redis = sharedRedis({
-    settings,
-    password: environment[settings.passwordVariable ?? ""],
-    now,
-    onAvailability: (state) => {
-      isRedisAvailable = state.available;
-      log({ event: "warning", message: availability(state, settings) });
-    },
-    ...(redisLimitMs === undefined ? {} : { limitMs: redisLimitMs }),
-  });
+  const redis = watch(
+    sharedRedis({
+      settings,
+      password: environment[settings.passwordVariable ?? ""],
+      now,
+      onAvailability: (state) => {
+        isRedisAvailable = state.available;
+        log({ event: "warning", message: availability(state, settings) });
+      },
+      ...(redisLimitMs === undefined ? {} : { limitMs: redisLimitMs }),
+    }),
+  );
   const [first, ...older] = seals(settings, outside);
   return {
     redis,

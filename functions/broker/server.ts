@@ -22,6 +22,7 @@ import { nodeFetch } from "./http/fetch.ts";
 import { listener, socketAddress } from "./http/listener.ts";
 import { type Loop, shedding, sheddingListener } from "./http/shedding.ts";
 import { secretProblem } from "./instances-share.ts";
+import { headerProblem } from "./tracing.ts";
 
 /** For requests under way when the process is told to stop; longer than any may take upstream. */
 const LONGEST_DRAIN_MS = 12_000;
@@ -37,6 +38,7 @@ export async function serve(fromCache: boolean): Promise<void> {
   const problem =
     secretProblem(config, environment) ??
     authorizationProblem(config, environment) ??
+    headerProblem(config, environment) ??
     blockVariableProblem(environment[BLOCK_VARIABLE]);
   if (problem !== undefined) {
     fail(problem);
@@ -88,7 +90,7 @@ export async function serve(fromCache: boolean): Promise<void> {
   const { write, written } = withSink(out, sink);
   const log = jsonLog(write, now);
   process.on("exit", () => writeRest(out.rest()));
-  const { fetch, health, close } = broker(
+  const { fetch, health, flush, close } = broker(
     config,
     packageJson.version,
     {
@@ -139,7 +141,8 @@ export async function serve(fromCache: boolean): Promise<void> {
     health.draining = true;
     process.exitCode = exitCode;
     log({ event: "stopping", message: why });
-    drain(server, underWay).then((cutOff) => {
+    drain(server, underWay).then(async (cutOff) => {
+      await flush();
       close();
       log({
         event: "stopped",

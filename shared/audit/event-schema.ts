@@ -24,6 +24,7 @@ const common = {
   time: instant("when it was written, UTC"),
   version: z.literal(1).check(z.describe("of this form")),
   request_id: text("the broker's request id; the caller has it too"),
+  trace_id: z.optional(text("the trace that the request is part of, where one is kept (W3C Trace Context)")),
   address: z.optional(text("where the request came from, where that is known for certain")),
   issuer: z.optional(text("the configured issuer that vouches for the caller")),
   issuer_member: z.optional(text("of a templated issuer, which one")),

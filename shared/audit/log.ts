@@ -11,6 +11,8 @@ export type LogEvent = RequestEvent | DecisionEvent | RefusedEvent | ShadowEvent
 export interface RequestEvent {
   readonly event: "request";
   readonly request_id: string;
+  /** Where the policy has `tracing`, in each event of a request: the caller's in `traceparent`, else a new one. */
+  readonly trace_id?: string;
   readonly method: string;
   /** The route's path; `(unknown)` where there is none, since people paste secrets into paths. Never the query. */
   readonly route: string;
@@ -28,6 +30,7 @@ export interface DecisionEvent {
   readonly request_id: string;
   /** Where the request came from, where that is known for certain. */
   readonly address?: string;
+  readonly trace_id?: string;
   readonly outcome: "allow" | "deny";
   /** Only asked about: nothing was to be issued. */
   readonly explain?: true;
@@ -77,6 +80,7 @@ export interface RefusedEvent {
   readonly event: "refused";
   readonly version: 1;
   readonly request_id: string;
+  readonly trace_id?: string;
   readonly address?: string;
   readonly route: string;
   readonly status: number;
@@ -100,6 +104,7 @@ export interface ShadowEvent {
   readonly event: "shadow";
   readonly version: 1;
   readonly request_id: string;
+  readonly trace_id?: string;
   readonly issuer?: string;
   readonly api_key?: string;
   readonly issuer_member?: string;

@@ -74,6 +74,8 @@ export interface Watched {
   /** `ageSeconds`: undefined where nothing but the environment has any, or it never was read. */
   readonly blocks: { ageSeconds(): number | undefined; count(): number };
   readonly linesDropped: () => number;
+  /** Left out where nothing is traced. */
+  readonly spansDropped?: () => number;
   /** Of each issuer that has fetched keys: how old they are, in seconds. A template's issuers have one name. */
   readonly keyAges: () => readonly { readonly issuer: string; readonly seconds: number }[];
   /** Left out where there is no audit sink. */
@@ -275,7 +277,18 @@ export function brokerMetrics({ version, policyDigest, named, now }: MetricsPart
       if (isAsked) leftAlone.get(api)?.delete(host);
       else leftAlone.get(api)?.add(host);
     },
-    watch({ inFlight, replayMarks, nonces, budget, blocks, linesDropped, keyAges, isAuditSinkUp, isRedisAvailable }) {
+    watch({
+      inFlight,
+      replayMarks,
+      nonces,
+      budget,
+      blocks,
+      linesDropped,
+      spansDropped,
+      keyAges,
+      isAuditSinkUp,
+      isRedisAvailable,
+    }) {
       one("acr_broker_requests_in_flight", "Requests under way, this one included.", inFlight);
       one("acr_broker_replay_marks", "Used tokens that this instance remembers.", replayMarks);
       one("acr_broker_nonces", "Nonces of signed identities that this instance remembers.", nonces);
@@ -292,6 +305,8 @@ export function brokerMetrics({ version, policyDigest, named, now }: MetricsPart
         return age === undefined ? [] : [{ labels: [], value: age }];
       });
       readCounter("acr_broker_log_lines_dropped_total", "Log lines that could not be written.", linesDropped);
+      if (spansDropped !== undefined)
+        readCounter("acr_broker_spans_dropped_total", "Spans that the collector did not get.", spansDropped);
       gauge(
         "acr_broker_jwks_age_seconds",
         "How old an issuer's fetched keys are; of several the oldest.",

@@ -31,6 +31,8 @@ export interface BrokerConfig {
   readonly audit?: AuditSettings;
   /** What `GET /metrics` tells. Decides nothing, and is not in the digest. */
   readonly metrics?: MetricsSettings;
+  /** Where traces go. Decides nothing, and is not in the digest. */
+  readonly tracing?: TracingSettings;
   /** `sha256:` and 64 hex digits over the canonical form of the file: key order, comments and layout do not count. */
   readonly digest: string;
 }
@@ -196,6 +198,17 @@ export interface AuditCollector {
   readonly authorizationVariable?: string;
   /** What alone is believed; the authorities that Node knows where it is left out. */
   readonly ca?: PrivateCa;
+}
+
+export interface TracingSettings {
+  /** Where OTLP/HTTP posts go, path and all. */
+  readonly endpoint: string;
+  /** By header, the environment variable that holds its value. */
+  readonly headerVariables: Readonly<Record<string, string>>;
+  /** The part of the requests that are traced, 0 to 1. */
+  readonly ratio: number;
+  /** The same of those whose caller says that it traces. */
+  readonly parentRatio: number;
 }
 
 export interface MetricsSettings {

@@ -19,6 +19,7 @@ export function digest({
   limits: ____,
   audit: _____,
   metrics: ______,
+  tracing: _______,
   redis,
   ...config
 }: Omit<BrokerConfig, "digest">): string {

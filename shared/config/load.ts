@@ -26,6 +26,7 @@ import {
   type OidcProvider,
   type PrivateCa,
   type RedisSettings,
+  type TracingSettings,
 } from "./config.ts";
 import { deadRules } from "./dead-findings.ts";
 import { compare, digest } from "./digest.ts";
@@ -210,6 +211,7 @@ function resolveConfig(
     ...(content.metrics === undefined
       ? {}
       : { metrics: { endpoint: content.metrics.endpoint ?? true, names: content.metrics.names ?? false } }),
+    ...(content.tracing === undefined ? {} : { tracing: tracingSettings(content.tracing) }),
   };
 }
 
@@ -231,6 +233,11 @@ function budgetSettings({ assume_role_per_second, instances }: NonNullable<Confi
     ...(assume_role_per_second === undefined ? {} : { assumeRolePerSecond: assume_role_per_second }),
     ...(instances === undefined ? {} : { instances }),
   };
+}
+
+function tracingSettings(tracing: NonNullable<ConfigFile["tracing"]>): TracingSettings {
+  const { endpoint, headers_env = {}, ratio = 0.1, parent_ratio = ratio } = tracing;
+  return { endpoint, headerVariables: headers_env, ratio, parentRatio: parent_ratio };
 }
 
 function limitSettings(limits: NonNullable<ConfigFile["limits"]>): LimitSettings {

@@ -586,6 +586,38 @@ const metrics = z
     z.meta({ description: "what GET /metrics tells, which needs no identity", minProperties: 1 }),
   );
 
+const part = (description: string) =>
+  z.optional(
+    z
+      .number()
+      .check(z.gte(0, "is too small; write 0 to 1"), z.lte(1, "is too large; write 0 to 1"), z.describe(description)),
+  );
+
+const tracing = z
+  .strictObject({
+    // Without user and query: what is secret goes into a header.
+    endpoint: matching(
+      /^https?:\/\/[A-Za-z0-9.:[\]-]{1,253}(?:\/[A-Za-z0-9._~/-]{0,200})?$/,
+      "where spans are posted, OTLP over HTTP, such as https://collector.example.com:4318/v1/traces",
+    ),
+    headers_env: z.optional(
+      mapOf(
+        matching(/^[a-z0-9-]{1,63}$/, "a header's name in small letters"),
+        variableOf(
+          "the header's value",
+          "ACR_BROKER_OTLP_AUTHORIZATION",
+          "names one of the broker's own keys, which would be sent to the collector; name a variable that holds the header's value",
+        ),
+        "headers of each post, such as authorization, by the names of the environment variables that hold them",
+      ),
+    ),
+    ratio: part("which part of the requests is traced, 0.1 when left out"),
+    parent_ratio: part(
+      "which part of those whose caller says in traceparent that it traces; as ratio when left out, so that no caller can have more traced",
+    ),
+  })
+  .check(z.describe("traces by OpenTelemetry; none when left out"));
+
 export const ConfigFile = z
   .strictObject({
     version: z.literal(1).check(z.describe("the version of this format, 1")),
@@ -617,6 +649,7 @@ export const ConfigFile = z
     blocks: z.optional(blocks),
     audit: z.optional(audit),
     metrics: z.optional(metrics),
+    tracing: z.optional(tracing),
     alibaba: z.optional(
       z
         .strictObject({

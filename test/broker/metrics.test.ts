@@ -185,10 +185,11 @@ describe.runIf(haveTools(["promtool"]))("Prometheus itself", () => {
 describe("docs/monitoring.md", () => {
   const page = readFileSync(new URL("../../docs/monitoring.md", import.meta.url), "utf8");
 
-  test("has each metric, but those of Redis and the audit sink, and each has a row", async () => {
-    const rows = [...page.matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name);
+  test("has each metric, but those of Redis, of traces and of the audit sink, and each has a row", async () => {
+    const rows = [...page.matchAll(/^\| `((?:acr_broker|process)_\w+)` \|/gm)].map(([, name]) => name);
     const made = [...(await metrics(named)).matchAll(/^# TYPE (\w+) /gm)].map(([, name]) => name);
-    expect([...made, "acr_broker_audit_sink_up", "acr_broker_redis_available"].sort()).toEqual(rows.sort());
+    const others = ["acr_broker_audit_sink_up", "acr_broker_redis_available", "acr_broker_spans_dropped_total"];
+    expect([...made, ...others].sort()).toEqual(rows.sort());
   });
 
   test("counts the log's lines to what the metrics say", async () => {

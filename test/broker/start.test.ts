@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { compile, readCompiled } from "../../shared/config/compiled.ts";
 import { loadConfig, parseConfig } from "../../shared/config/load.ts";
+import { startCollector } from "../collector.ts";
 import { haveTools } from "../e2e/tools.ts";
 import { DIST, FUNCTION_ROLE, jobClaims, sandboxPolicy, startBrokerProcess } from "../sandbox/broker-process.ts";
 import { type Cloud, startCloud } from "../sandbox/cloud.ts";
@@ -104,6 +105,44 @@ describe("stopping", () => {
     cloud.failNext("AssumeRole", { status: 400, code: "InvalidSecurityToken.Expired" });
     expect((await ask(broker.url)).status).toBe(503);
     expect(await broker.stop("SIGCONT")).toBe(1); // it ends by itself; the signal does nothing
+  });
+});
+
+describe("traces", () => {
+  const withTraces = (url: string) => `${policy()}tracing: { endpoint: "${url}", ratio: 1 }\n`;
+
+  test("what waits is sent before the process ends, and a collector that hangs does not keep it", async () => {
+    for (const status of [200, "hang"] as const) {
+      const collector = await startCollector(status);
+      const broker = await start(withTraces(collector.url));
+      expect((await ask(broker.url)).status).toBe(200);
+      expect(await broker.stop()).toBe(0);
+      expect(collector.spans().map(({ name }) => name)).toEqual(
+        expect.arrayContaining(["POST /v1/token", "identify", "decide", "AssumeRole", "GetAuthorizationToken"]),
+      );
+      await collector.close();
+    }
+  });
+
+  test("what they need is not so much as looked for without them, and where it is missing the broker serves", async () => {
+    const code = mkdtempSync(join(tmpdir(), "without-otel-"));
+    cpSync(DIST, code, { recursive: true });
+    rmSync(join(code, "otel.cjs"));
+    for (const [text, told] of [
+      [policy(), false],
+      [withTraces("http://127.0.0.1:1/v1/traces"), true],
+    ] as const) {
+      const broker = await startBrokerProcess({ policy: text, keys: cloud.functionRoleKeys(FUNCTION_ROLE), code });
+      expect((await ask(broker.url)).status).toBe(200);
+      expect(await broker.stop()).toBe(0);
+      expect(broker.output().includes("nothing is traced")).toBe(told);
+    }
+    rmSync(code, { recursive: true });
+  });
+
+  test("a header that the environment does not have stops the start", async () => {
+    const text = withTraces("http://127.0.0.1:1/v1/traces").replace("ratio: 1", "headers_env: { authorization: NONE }");
+    await expect(start(text)).rejects.toThrow("tracing.headers_env.authorization names is not set");
   });
 });
 

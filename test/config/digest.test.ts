@@ -90,9 +90,9 @@ test("when a key was made and its last digits decide nothing", () => {
   expect(digestOf(told)).toBe(DIGEST);
 });
 
-test("a shadow policy, the budget, limits, metrics, where blocks are and where audit events go decide nothing", () => {
+test("what is asked beside, how often, who is blocked, and what is told where, decide nothing", () => {
   const more =
-    "shadow: ./next.yaml\nbudget: { instances: 3 }\nblocks: { file: blocks.txt }\nlimits: { caller_per_minute: 7 }\naudit: { file: audit.jsonl }\nmetrics: { names: true }\n";
+    "shadow: ./next.yaml\nbudget: { instances: 3 }\nblocks: { file: blocks.txt }\nlimits: { caller_per_minute: 7 }\naudit: { file: audit.jsonl }\nmetrics: { names: true }\ntracing: { endpoint: https://x.example/v1/traces }\n";
   expect(digestOf(`${TEXT}${more}`)).toBe(DIGEST);
 });
 

@@ -267,6 +267,40 @@ describe("metrics", () => {
   });
 });
 
+describe("tracing", () => {
+  const withTracing = (lines: string) => load(`${CONTRACT}tracing: ${lines}\n`).tracing;
+
+  test("one in ten is traced where the policy does not say, and no more of those whose caller does", () => {
+    const endpoint = "https://collector.example.com:4318/v1/traces";
+    const given = { endpoint, headerVariables: {} };
+    expect(withTracing(`{ endpoint: "${endpoint}" }`)).toEqual({ ...given, ratio: 0.1, parentRatio: 0.1 });
+    expect(withTracing(`{ endpoint: "${endpoint}", ratio: 0.5 }`)).toEqual({ ...given, ratio: 0.5, parentRatio: 0.5 });
+    const documented = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8");
+    const [, example = ""] = /^```yaml\ntracing:\n([^`]*)^```$/m.exec(documented) ?? [];
+    expect(withTracing(`\n${example}`)).toEqual({
+      endpoint,
+      headerVariables: { authorization: "ACR_BROKER_OTLP_AUTHORIZATION" },
+      ratio: 0.05,
+      parentRatio: 1,
+    });
+  });
+
+  test.each([
+    ["{}", "tracing.endpoint: is missing; write where spans are posted"],
+    ["{ endpoint: ftp://x.example }", 'tracing.endpoint: "ftp://x.example" will not do; write where spans are posted'],
+    ['{ endpoint: "https://user:secret@x.example/v1/traces" }', "tracing.endpoint: "],
+    ['{ endpoint: "https://x.example/v1/traces?key=secret" }', "tracing.endpoint: "],
+    ["{ endpoint: https://x.example, ratio: 2 }", "tracing.ratio: is too large; write 0 to 1"],
+    [
+      "{ endpoint: https://x.example, headers_env: { authorization: ALIBABA_CLOUD_SECURITY_TOKEN } }",
+      "names one of the broker's own keys, which would be sent to the collector",
+    ],
+    ["{ endpoint: https://x.example, headers_env: { authorization: Bearer x } }", "never the header's value itself"],
+  ])("%s is refused", (text, why) => {
+    expect(() => withTracing(text)).toThrow(why);
+  });
+});
+
 describe("budget", () => {
   const withBudget = (lines: string) => load(`${CONTRACT}budget: ${lines}\n`).budget;
 

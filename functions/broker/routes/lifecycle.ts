@@ -11,7 +11,12 @@ import type { Health } from "./health.ts";
 /** How long `/pre-stop` waits for requests under way; no request takes longer than its upstream deadline. */
 const LONGEST_WAIT_MS = 10_000;
 
-export function lifecycleRoutes(app: Broker["app"], health: Health, warm: () => Promise<void>): void {
+export function lifecycleRoutes(
+  app: Broker["app"],
+  health: Health,
+  warm: () => Promise<void>,
+  flush: () => Promise<void>,
+): void {
   let warming: Promise<void> | undefined;
   // Once at a time, not once: an instance is also initialized when it thaws.
   app.post("/initialize", async () => {
@@ -25,9 +30,11 @@ export function lifecycleRoutes(app: Broker["app"], health: Health, warm: () => 
   app.get("/pre-stop", async () => {
     // One request waits, or strangers could fill the instance with requests that do.
     if (waiting !== undefined) return json({ status: "waiting" });
-    waiting = othersDone(health).finally(() => {
-      waiting = undefined;
-    });
+    waiting = othersDone(health)
+      .then(flush)
+      .finally(() => {
+        waiting = undefined;
+      });
     await waiting;
     return json({ status: "idle" });
   });
