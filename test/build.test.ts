@@ -66,7 +66,7 @@ function reproduced(dist: string): object {
   const files = readdirSync(dist).filter((name) =>
     /^(?:.*\.cjs|.*LEGAL\.txt|sbom\.cdx\.json|THIRD-PARTY-LICENSES)$/.test(name),
   );
-  expect(files).toHaveLength(8);
+  expect(files).toHaveLength(9);
   return Object.fromEntries(
     files.map((name) => {
       const text = readFileSync(join(dist, name), "latin1");
