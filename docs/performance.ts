@@ -166,7 +166,7 @@ function where({ node, cpu, cpus, pinned, date, runs }: Run, name: Name): string
 
 const INTRODUCTION = `# Performance
 
-What the broker aims at, what was measured, and how. Made by \`npm run docs\` from the files in \`bench/results/\`, which \`npm run bench\` writes; do not edit. A target that is not reached says so. How 10,000 pipelines fare with STS's 100 calls a second is [simulated](performance/simulation.md).`;
+What the broker aims at, what was measured, and how. Made by \`npm run docs\` from the files in \`bench/results/\`, which \`npm run bench\` writes; do not edit. A target that is not reached says so. How 10,000 pipelines fare with STS's 100 calls a second is [simulated](performance/simulation.md). What was done, and what did not pay: [starts](performance/cold-start.md), [answers](performance/warm-path.md), [memory](performance/memory.md).`;
 
 const HOW = `## How it is measured
 
