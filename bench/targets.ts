@@ -96,10 +96,17 @@ export interface Prepared {
 /**
  * The built broker of the folder `dist`, as Function Compute starts it, with a policy of this run's loopback cloud, compiled as
  * `npm run build` compiles one. The policy is loaded and compiled by the sources beside `dist`, where there are any: another
- * build may do that in another way.
+ * build may do that in another way. `more`: lines at the policy's end, and what they need of the environment.
  * @throws Error where that build does not take the policy as compiled, and so would be measured reading YAML
  */
-export async function prepareBroker(dist: string, cloudUrl: string): Promise<Prepared> {
+export async function prepareBroker(
+  dist: string,
+  cloudUrl: string,
+  more: { readonly policy: string; readonly environment: Readonly<Record<string, string>> } = {
+    policy: "",
+    environment: {},
+  },
+): Promise<Prepared> {
   const built = resolve(dist);
   const code = join(built, "server.cjs");
   if (!existsSync(code)) throw new Error(`${code} is not there: npm run build makes it`);
@@ -109,10 +116,14 @@ export async function prepareBroker(dist: string, cloudUrl: string): Promise<Pre
     for (const name of readdirSync(built)) {
       cpSync(join(built, name), join(folder, name), { recursive: true, preserveTimestamps: true });
     }
-    const environment = { ...KEYS, BROKER_HOST: "127.0.0.1", FC_SERVER_PORT: "0" };
+    const environment = { ...KEYS, BROKER_HOST: "127.0.0.1", FC_SERVER_PORT: "0", ...more.environment };
     const target: Target = { name: dist, kind: "broker", args: ["server.cjs"], folder, environment };
     const beside = join(built, "../shared/config");
-    await givePolicy(target, policyOf(cloudUrl), existsSync(beside) ? beside : join(HERE, "../shared/config"));
+    await givePolicy(
+      target,
+      policyOf(cloudUrl) + more.policy,
+      existsSync(beside) ? beside : join(HERE, "../shared/config"),
+    );
     return { target, remove };
   } catch (error) {
     remove();

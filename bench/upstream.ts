@@ -3,11 +3,14 @@
  * a hundred equal ones at a time. Counted by the cloud; nothing here is timed.
  */
 
+import { randomBytes } from "node:crypto";
+import { startRedisServer } from "../test/store/redis-server.ts";
+import type { Cloud } from "./cloud.ts";
 import { requestBytes } from "./connection.ts";
 import type { Place } from "./cores.ts";
 import { load } from "./load.ts";
 import { askFor, withScene } from "./scene.ts";
-import { baseline, startTarget } from "./targets.ts";
+import { baseline, prepareBroker, startTarget } from "./targets.ts";
 
 export interface UpstreamResult {
   readonly of: string;
@@ -44,6 +47,31 @@ export function benchUpstream(options: {
         await stop();
       }
     }
+    for (const dist of options.dists) {
+      const calls = await callsOfTen(dist, cloud, options.place, ask("shared"));
+      results.push({ of: dist, what: "100 equal in flight, ten instances with Redis", calls });
+    }
     return results;
   });
+}
+
+/** Ten to each of ten brokers that share a redis-server, all at once. */
+async function callsOfTen(dist: string, cloud: Cloud, place: Place, request: Buffer): Promise<number> {
+  const redis = await startRedisServer();
+  const { target, remove } = await prepareBroker(dist, cloud.url, {
+    policy: `redis: { host: 127.0.0.1, port: ${redis.port}, tls: false, credentials: { key_env: [CACHE_KEY] } }\n`,
+    environment: { CACHE_KEY: randomBytes(32).toString("base64") },
+  });
+  const instances = await Promise.all(Array.from({ length: 10 }, () => startTarget(target, place)));
+  try {
+    await cloud.next(LATENCY_MS);
+    const requests = new Array<Buffer>(10).fill(request);
+    await Promise.all(instances.map(({ port }) => load({ port, requests, inFlight: 10, status: 200 })));
+    const { AssumeRole, GetAuthorizationToken } = await cloud.next(0);
+    return AssumeRole + GetAuthorizationToken;
+  } finally {
+    for (const { stop } of instances) await stop();
+    remove();
+    await redis.close();
+  }
 }

@@ -13,6 +13,7 @@ import { askFor } from "../../bench/scene.ts";
 import { baseline, DIST, startTarget } from "../../bench/targets.ts";
 import { benchUpstream } from "../../bench/upstream.ts";
 import { benchWarm } from "../../bench/warm.ts";
+import { haveTools } from "../e2e/tools.ts";
 import { jobClaims } from "../sandbox/broker-process.ts";
 import { startCloud } from "../sandbox/cloud.ts";
 import { startIssuer } from "../sandbox/issuer.ts";
@@ -103,8 +104,8 @@ test(
   SLOW,
 );
 
-test(
-  "the cloud is asked twice for a miss, never for a hit, and twice for a hundred equal requests; by the plain broker each time",
+test.skipIf(!haveTools(["redis-server"]))(
+  "the cloud is asked twice for a miss, never for a hit, and twice for a hundred equal requests, of ten instances too; by the plain broker each time",
   async () => {
     const results = await benchUpstream(SMALL);
     expect(results.map(({ of, what, calls }) => [of, what, calls])).toEqual([
@@ -114,6 +115,7 @@ test(
       ["baseline", "miss", 2],
       ["baseline", "hit", 2],
       ["baseline", "100 equal in flight", 200],
+      [DIST, "100 equal in flight, ten instances with Redis", 2],
     ]);
   },
   SLOW,
