@@ -1,7 +1,7 @@
 /**
  * Traces by OpenTelemetry's own SDK, sent with OTLP over HTTP. `npm run build` makes a file of its own of this, which only a broker reads
  * that has `tracing` in its policy. Knows nothing of what is traced. Spans wait in memory for their turn to be sent: whoever makes one
- * never waits, and beyond MOST_WAITING they are dropped and counted. Decision: docs/decisions/0010-tracing.md
+ * never waits, and beyond MOST_WAITING they are dropped and counted. Decision: docs/decisions/0009-tracing.md
  */
 
 import { AsyncLocalStorage } from "node:async_hooks";
