@@ -18,7 +18,7 @@ export interface FairMemory {
   get(key: Digest, time: number, note?: Digest): { id: number; uses: number; isNoted: boolean } | undefined;
   /**
    * Its id; undefined: the owner has its share, or there is no room. An entry of that key is replaced. `until` and `time` in ms since the epoch;
-   * it is kept to the end of that second. `note`: something that is only ever compared.
+   * it is kept to the end of that second, and with an `until` that is no number as long as can be. `note`: something that is only ever compared.
    */
   keep(
     key: Digest,
@@ -97,7 +97,8 @@ export function fairMemory(most: number): FairMemory {
       if (known === -1) held.add(owner, [1]);
       else held.set(known, 0, has + 1);
       lastId = (lastId + 1) % LAST_SECOND;
-      const second = Math.min(Math.max(1, Math.ceil(until / 1000)), LAST_SECOND);
+      // In the table NaN would be 0, which is no entry.
+      const second = Number.isNaN(until) ? LAST_SECOND : Math.min(Math.max(1, Math.ceil(until / 1000)), LAST_SECOND);
       const [whose = 0, too = 0] = owner;
       const [a = 0, b = 0, c = 0, d = 0] = note;
       entries.add(key, [second, 0, lastId, whose, too, a, b, c, d]);

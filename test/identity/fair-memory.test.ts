@@ -36,6 +36,22 @@ test("what has ended makes room within ten seconds, and is not there from the en
   expect(memory.size).toBe(500);
 });
 
+test("an end that is no number is none, one before all time has passed, and neither takes room for good", () => {
+  const memory = fairMemory(10);
+  const until = (name: string, end: number) => {
+    expect(keep(memory, name, "owner", end)).toBeDefined();
+    return has(memory, name, 0);
+  };
+  expect([until("a", Number.NaN), until("b", Number.POSITIVE_INFINITY), until("c", -1e300)]).toEqual([
+    true,
+    true,
+    true,
+  ]);
+  expect([has(memory, "a", 1e12), has(memory, "b", 1e12), has(memory, "c", 1_000)]).toEqual([true, true, false]);
+  for (const name of ["a", "b", "c"]) memory.delete(digestOf(name));
+  expect([memory.size, fill(memory, "owner")]).toEqual([0, 5]);
+});
+
 test("whatever is kept and taken out: never more than there is room for, nothing lost before its end, and all room comes back", () => {
   const step = fc.record({
     key: fc.nat(60),
