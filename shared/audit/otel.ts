@@ -81,7 +81,8 @@ export function openTelemetry(parts: TraceParts, typeOf: (error: unknown) => str
       url: parts.endpoint,
       headers: { ...parts.headers },
       timeoutMillis: CALL_LIMIT_MS,
-      keepAlive: true,
+      // Whatever NODE_TLS_REJECT_UNAUTHORIZED says: the headers may have a credential in them.
+      httpAgentOptions: { keepAlive: true, rejectUnauthorized: true },
     }),
     parts,
   );

@@ -1,5 +1,9 @@
-import { expect, test } from "vitest";
+import { once } from "node:events";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { expect, test, vi } from "vitest";
 import { openTelemetry, type TraceParts } from "../../shared/audit/otel.ts";
+import { makeCa } from "../certificates.ts";
 import { type Collector, startCollector } from "../collector.ts";
 
 function traces(endpoint: string, more: Partial<TraceParts> = {}) {
@@ -81,3 +85,25 @@ test("requests at the same time have each its own trace, and nothing is traced o
     }
     expect(new Set(found.map(({ traceId }) => traceId)).size).toBe(2);
   }));
+
+test("a collector that nobody vouches for gets nothing, whatever NODE_TLS_REJECT_UNAUTHORIZED says", async () => {
+  const server = createServer(makeCa().server("localhost"), (_, response) => void response.end("{}"));
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const end = Promise.race(
+    ["tlsClientError", "request"].map(async (event) => {
+      await once(server, event);
+      return event;
+    }),
+  );
+  vi.stubEnv("NODE_TLS_REJECT_UNAUTHORIZED", "0");
+  try {
+    const it = traces(`https://localhost:${(server.address() as AddressInfo).port}/v1/traces`);
+    await it.request("x", undefined, async () => {});
+    await it.flush();
+    expect(await end).toBe("tlsClientError");
+  } finally {
+    vi.unstubAllEnvs();
+    server.closeAllConnections();
+    server.close();
+  }
+});
