@@ -192,7 +192,8 @@ export function broker(config: BrokerConfig, version: string, given: Outside, se
     flush,
   );
   refuseOtherMethods(app);
-  for (const { path } of app.routes) paths.add(path);
+  // Middleware is of a path, too: /*.
+  for (const { path, method } of app.routes) if (method !== "ALL") paths.add(path);
 
   app.notFound((c) => problem(new BrokerError("not_found", "there is nothing at this path"), c.get("requestId")));
   app.onError((error, c) => (c.req.path === TOKEN_EXCHANGE ? oauthError : problem)(error, c.get("requestId")));
