@@ -10,7 +10,6 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { setFlagsFromString } from "node:v8";
 import { Script } from "node:vm";
 
 /** By a file's name in the package, the SHA-256 of its bytes. */
@@ -27,16 +26,14 @@ export interface Code {
   readonly loaded: ReadonlyMap<string, { readonly script: Script; readonly fromCache: boolean }>;
 }
 
-/**
- * Of V8's heap: young objects get the megabyte that they begin with and not sixteen times as much, and old ones are collected when there are a fifth
- * more of them, not when there are several times as many (docs/performance/memory.md). Set here, since V8 takes a cache only under the flags
- * that it was made under. One that another V8 does not know would be told of on standard error, and do nothing.
- */
-const HEAP_FLAGS = ["--semi-space-growth-factor=1", "--heap-growing-percent=20"];
-
-/** The code in `folder`, which gets all other modules from `require`. */
-export function code(folder: string, digests: Digests, require: (name: string) => unknown): Code {
-  for (const flag of HEAP_FLAGS) setFlagsFromString(flag);
+/** The code in `folder`, which gets all other modules from `require`. `onAllCached` is called once, when each file has been loaded that has a cache for this V8. */
+export function code(
+  folder: string,
+  digests: Digests,
+  require: (name: string) => unknown,
+  onAllCached = () => {},
+): Code {
+  const cached = new Set(Object.keys(digests).filter((name) => digests[cacheFile(name)] !== undefined));
   const modules = new Map<string, { exports: object }>();
   const loaded = new Map<string, { script: Script; fromCache: boolean }>();
   function load(name: string): object {
@@ -50,6 +47,7 @@ export function code(folder: string, digests: Digests, require: (name: string) =
     // The build writes ASCII only.
     const script = new Script(bytes.toString("latin1"), { filename, ...(cachedData ? { cachedData } : {}) });
     loaded.set(name, { script, fromCache: cachedData !== undefined && script.cachedDataRejected === false });
+    if (cached.delete(name) && cached.size === 0) onAllCached();
     const run = script.runInThisContext() as Wrapped;
     run(
       module.exports,

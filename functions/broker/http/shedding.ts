@@ -26,6 +26,8 @@ const OF_A_TURN = 2;
 const ONE_OF = 64;
 /** How often it is looked at whether that can end. */
 const LOOK_MS = 100;
+/** Of the time, lest a moment's rest be taken for much of it. */
+const LEAST_REST = 0.02;
 /** Under way at once, whatever they wait for: beyond that memory is what ends. */
 const MOST_UNDER_WAY = 10_000;
 
@@ -44,6 +46,8 @@ export interface Loop {
 export interface Shedding {
   /** Whether to take the next request on, where so many are under way. */
   take(underWay: number): boolean;
+  /** Carries a refusal out, whose time is not counted as that of those who are served. */
+  refuse(carryOut: () => void): void;
 }
 
 /** `onChange` is told when refusing begins, and with the number that were refused when it has ended. */
@@ -54,11 +58,13 @@ export function shedding({ now, rested, afterTurn, hurry }: Loop, onChange: (ref
   /** Since when the last of each turn has been late, and how long the loop had rested by then. */
   let late: { readonly since: number; readonly rested: number } | undefined;
   /** Since it was last looked at. */
-  let counted: { readonly from: number; readonly rested: number; taken: number; refused: number } | undefined;
+  let counted:
+    | { readonly from: number; readonly rested: number; taken: number; refused: number; refusingMs: number }
+    | undefined;
   let refusedInAll = 0;
 
   function count(time: number): void {
-    counted = { from: time, rested: rested(), taken: 0, refused: 0 };
+    counted = { from: time, rested: rested(), taken: 0, refused: 0, refusingMs: 0 };
   }
 
   function beginTurn(time: number): number {
@@ -71,10 +77,11 @@ export function shedding({ now, rested, afterTurn, hurry }: Loop, onChange: (ref
     return time;
   }
 
-  function look({ from, rested: before, taken, refused }: NonNullable<typeof counted>, time: number): void {
+  function look({ from, rested: before, taken, refused, refusingMs }: NonNullable<typeof counted>, time: number): void {
     const restedMs = rested() - before;
-    const busyMs = time - from - restedMs;
-    if (refused * busyMs > restedMs * taken) {
+    // Reading a refused request takes node:http about as long as to refuse it takes here.
+    const busyMs = Math.max(0, time - from - restedMs - 2 * refusingMs);
+    if (restedMs < LEAST_REST * (time - from) || refused * busyMs > restedMs * taken) {
       count(time);
       return;
     }
@@ -109,6 +116,11 @@ export function shedding({ now, rested, afterTurn, hurry }: Loop, onChange: (ref
       }
       return isTaken;
     },
+    refuse(carryOut) {
+      const began = now();
+      carryOut();
+      if (counted !== undefined) counted.refusingMs += now() - began;
+    },
   };
 }
 
@@ -135,8 +147,7 @@ export function sheddingListener(
   const [refuse, refuseExchange] = [refusal(problem, newRequestId), refusal(oauthError, newRequestId)];
   return (incoming, outgoing) => {
     if (ALWAYS.has(incoming.url) || shed.take(underWay())) listener(incoming, outgoing);
-    else if (incoming.url === TOKEN_EXCHANGE) refuseExchange(incoming, outgoing);
-    else refuse(incoming, outgoing);
+    else shed.refuse(() => (incoming.url === TOKEN_EXCHANGE ? refuseExchange : refuse)(incoming, outgoing));
   };
 }
 

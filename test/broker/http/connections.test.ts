@@ -107,7 +107,7 @@ test("two thousand idle connections keep nobody from an answer", async () => {
 test("requests sent in one piece on one connection, without end, are refused beyond so many under way", async () => {
   const most = 50;
   const answers: (() => void)[] = [];
-  const rule: Shedding = { take: (underWay) => underWay < most };
+  const rule: Shedding = { take: (underWay) => underWay < most, refuse: (carryOut) => carryOut() };
   const listener = sheddingListener(
     (_, outgoing) => void answers.push(() => outgoing.end("served")),
     rule,

@@ -32,6 +32,17 @@ function eventLoop({ servedMs = 0.2, refusedMs = 0.025 } = {}) {
     (refused) => changes.push(refused),
   );
 
+  /** What node:http did before is a part of the time that a refused request takes. */
+  function pass(isTaken: boolean): void {
+    if (isTaken) time += servedMs;
+    else {
+      time += 0.4 * refusedMs;
+      shed.refuse(() => {
+        time += 0.6 * refusedMs;
+      });
+    }
+  }
+
   function endTurn(): void {
     for (const callback of callbacks.splice(0)) callback();
   }
@@ -49,7 +60,7 @@ function eventLoop({ servedMs = 0.2, refusedMs = 0.025 } = {}) {
         if (index === Math.floor(requests / 2)) time += stoppedMs;
         const isTaken = shed.take(underWay);
         if (isTaken) taken++;
-        time += isTaken ? servedMs : refusedMs;
+        pass(isTaken);
       }
       endTurn();
       return taken;
@@ -65,7 +76,7 @@ function eventLoop({ servedMs = 0.2, refusedMs = 0.025 } = {}) {
         const served: number[] = [];
         for (; next < count && came(next) <= turnBegan; next++) {
           const isServed = shed.take(0);
-          time += isServed ? servedMs : refusedMs;
+          pass(isServed);
           if (isServed) served.push(next);
           else outcomes.push({ isServed, ms: time - came(next) });
         }
@@ -178,6 +189,28 @@ describe("at four times what can be answered", () => {
   });
 });
 
+test.each([
+  [90, 100],
+  [110, 100],
+  [200, 100],
+  [110, 50],
+])(
+  "a burst of %d each %d ms, which is little to do, does not keep it refusing: another caller's twenty are served",
+  (burst, everyMs) => {
+    const loop = eventLoop();
+    for (const _ of [1, 2]) loop.turn(3_000);
+    expect(loop.changes).toEqual([undefined]);
+    const served: number[] = [];
+    for (let round = 0; round < 40; round++) {
+      loop.turn(burst);
+      loop.rest(everyMs / 2);
+      served.push(loop.turn(20));
+      loop.rest(everyMs / 2);
+    }
+    expect([served.slice(10), loop.changes.length]).toEqual([Array(30).fill(20), 2]);
+  },
+);
+
 test("with ten thousand under way, whatever they wait for, the next is refused until one of them has ended", () => {
   const loop = eventLoop();
   expect([loop.turn(1, 9_999), loop.turn(1, 10_000), loop.turn(1, 9_999)]).toEqual([1, 0, 1]);
@@ -198,7 +231,7 @@ describe("a refused request", () => {
         seen.push(url);
         outgoing.end("served");
       },
-      { take: () => false },
+      { take: () => false, refuse: (carryOut) => carryOut() },
       () => 0,
       () => "refused-1",
     ),
