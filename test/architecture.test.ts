@@ -13,6 +13,7 @@ const ALLOWED: Readonly<Record<string, Readonly<Record<string, "code" | "type">>
   "shared/error.ts": {},
   "shared/json.ts": {},
   "shared/near-name.ts": {},
+  "shared/recent.ts": {},
   "shared/policy": { "shared/address.ts": "code" },
   "shared/store": { "shared/config": "type" },
   "shared/client": { "shared/error.ts": "type" },
@@ -23,6 +24,7 @@ const ALLOWED: Readonly<Record<string, Readonly<Record<string, "code" | "type">>
     "shared/store": "type",
     "shared/error.ts": "code",
     "shared/json.ts": "code",
+    "shared/recent.ts": "code",
   },
   "shared/config": {
     "shared/address.ts": "code",
@@ -37,6 +39,7 @@ const ALLOWED: Readonly<Record<string, Readonly<Record<string, "code" | "type">>
     "shared/config": "type",
     "shared/error.ts": "code",
     "shared/policy": "code",
+    "shared/recent.ts": "code",
     "shared/store": "type",
   },
   "shared/audit": {

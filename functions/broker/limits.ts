@@ -4,7 +4,7 @@
  * itself: decision 0007.
  */
 
-import { LRUCache } from "lru-cache";
+import { createHash } from "node:crypto";
 import type { BrokerConfig } from "../../shared/config/config.ts";
 import { BrokerError, type ErrorCode } from "../../shared/error.ts";
 import type { Identity } from "../../shared/identity/identify.ts";
@@ -15,8 +15,10 @@ import type { Grant } from "../../shared/policy/grant.ts";
 const CALLER_PER_MINUTE = 6_000;
 const FAILURES_PER_MINUTE = 1_200;
 const WINDOW_MS = 60_000;
-/** Of callers, of addresses. Beyond it whoever came least recently is forgotten, and begins anew. */
+/** Of callers, of addresses. Beyond it those that came least recently are forgotten, and begin anew; never one of the last 10,000. */
 const MOST_KEYS = 20_000;
+/** Of a key that is kept: a subject may have some thousand. */
+const MOST_CHARACTERS = 200;
 
 export interface Rate {
   /** Seconds until there is one again; undefined: there is one. */
@@ -28,12 +30,15 @@ export interface Rate {
 export function rate(perMinute: number, now: () => Date): Rate {
   const periodMs = WINDOW_MS / perMinute;
   const toleranceMs = WINDOW_MS - periodMs;
-  /** When each key's next would be if all came evenly. No Map from which a key is taken and put behind: see performance/warm-path.md. */
-  const evenly = new LRUCache<string, number>({ max: MOST_KEYS });
+  /**
+   * When each key's next would be if all came evenly; of those that came of late, and of those before them. No LRU, which makes all of its
+   * places at the start, nor a Map from which a key is taken and put behind (performance/warm-path.md).
+   */
+  let [late, before] = [new Map<string, number>(), new Map<string, number>()];
 
   function at(key: string): { evenlyAt: number; waitSeconds: number | undefined } {
     const time = now().getTime();
-    const known = evenly.peek(key) ?? 0;
+    const known = late.get(key) ?? before.get(key) ?? 0;
     // Further ahead than it can be: the clock was put back.
     const evenlyAt = known < time || known > time + WINDOW_MS ? time : known;
     const earlyMs = evenlyAt - toleranceMs - time;
@@ -41,14 +46,21 @@ export function rate(perMinute: number, now: () => Date): Rate {
   }
 
   return {
-    look: (key) => at(key).waitSeconds,
-    take(key) {
+    look: (key) => at(short(key)).waitSeconds,
+    take(given) {
+      const key = short(given);
       const { evenlyAt, waitSeconds } = at(key);
       if (waitSeconds !== undefined) return waitSeconds;
-      evenly.set(key, evenlyAt + periodMs);
+      late.set(key, evenlyAt + periodMs);
+      if (late.size >= MOST_KEYS / 2) [late, before] = [new Map(), late];
       return undefined;
     },
   };
+}
+
+/** As long as it may be kept: by their digests no two long ones are one. */
+function short(key: string): string {
+  return key.length <= MOST_CHARACTERS ? key : createHash("sha256").update(key).digest("base64url");
 }
 
 export type LimitName = "caller" | "grant" | "failures";

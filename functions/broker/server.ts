@@ -2,7 +2,6 @@
 
 import { randomBytes, randomUUID } from "node:crypto";
 import { writeSync } from "node:fs";
-import { open } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname, join, resolve } from "node:path";
@@ -199,6 +198,7 @@ function sheddingMessage(refused: number | undefined): string {
 
 /** No more of a file than that. */
 async function readStart(path: string, mostBytes: number): Promise<Uint8Array> {
+  const { open } = await import("node:fs/promises");
   const file = await open(path);
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(mostBytes), 0, mostBytes, 0);

@@ -10,7 +10,6 @@
  * known here.
  */
 
-import { LRUCache } from "lru-cache";
 import { decisionEvent, failureFacts, issuedFacts } from "../../shared/audit/decision-event.ts";
 import { type DecisionEvent, type Log, lasting, type Outcome } from "../../shared/audit/log.ts";
 import type { BrokerConfig, Registry } from "../../shared/config/config.ts";
@@ -19,6 +18,7 @@ import { principalName } from "../../shared/identity/principal.ts";
 import type { Issuer } from "../../shared/issuing/issue.ts";
 import { type BlockList, decideUnblocked } from "../../shared/policy/blocks.ts";
 import type { Denial, Grant } from "../../shared/policy/grant.ts";
+import { recent } from "../../shared/recent.ts";
 import type { Blocks } from "./blocks.ts";
 import type { Arriving } from "./client-address.ts";
 import { type Answer, ownHeaders, ReadyAnswer } from "./http/answer.ts";
@@ -89,7 +89,7 @@ interface Kept {
 export function shortWay(path: string, parts: ShortWayParts, otherwise: App): App {
   const { config, identity, blocks, limits, issuer, health, identify, answered, log, file, written, now, mark } = parts;
   const url = ORIGIN + path;
-  const kept = new LRUCache<string, Kept>({ max: MOST_KEPT });
+  const kept = recent<Kept>(MOST_KEPT);
   const hangsOnTime = timesOf(config);
 
   /** What the whole way would answer from memory; undefined where it would do more. @throws BrokerError as it does */

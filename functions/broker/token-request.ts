@@ -1,11 +1,11 @@
 /** What `POST /v1/token` asks for: the same fields as JSON, as a form, or as query parameters. */
 
-import { LRUCache } from "lru-cache";
 import { BrokerError } from "../../shared/error.ts";
 import { parseStrictJson } from "../../shared/json.ts";
 import { nearName } from "../../shared/near-name.ts";
 import { SHORTEST_LIFETIME_SECONDS } from "../../shared/policy/grant.ts";
 import { parseScope, quote, type Scope } from "../../shared/policy/scope.ts";
+import { recent } from "../../shared/recent.ts";
 import type { TokenRequestFields } from "./request-schemas.ts";
 
 export const FORMATS = ["json", "password", "docker-config", "env", "kubernetes-secret"] as const;
@@ -53,7 +53,7 @@ export interface TokenRequest {
 }
 
 /** What texts were read as: a pipeline's jobs send the same ones, and to read them strictly takes longer than to decide. */
-const known = new LRUCache<string, TokenRequest>({ max: 500 });
+const known = recent<TokenRequest>(500);
 /** Characters of a query and a body that are remembered: more is rare, and would take memory. */
 const LONGEST_KNOWN = 1_000;
 

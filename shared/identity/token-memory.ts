@@ -9,7 +9,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { LRUCache } from "lru-cache";
+import { recent } from "../recent.ts";
 
 /** A pipeline's jobs ask a few times each, within minutes. */
 const MOST_TOKENS = 2_000;
@@ -31,10 +31,7 @@ export function tokenMemory<Known extends object>(
   mostCharacters = MOST_CHARACTERS,
 ): TokenMemory<Known> {
   // By their ends, so that no digest is made of a token that was never here, as most are.
-  const kept = new LRUCache<string, { readonly id: string; readonly known: Known }>({
-    max: mostTokens,
-    maxSize: mostCharacters,
-  });
+  const kept = recent<{ readonly id: string; readonly known: Known }>(mostTokens, mostCharacters);
   return {
     find(text) {
       const end = text.slice(-END);
@@ -47,7 +44,7 @@ export function tokenMemory<Known extends object>(
       return {
         id,
         known: entry?.id === made ? entry?.known : undefined,
-        keep: (known) => void kept.set(copyOf(end), { id: id(), known }, { size: text.length }),
+        keep: (known) => void kept.set(copyOf(end), { id: id(), known }, text.length),
       };
     },
   };

@@ -4,8 +4,8 @@
  */
 
 import { createHash } from "node:crypto";
-import { LRUCache } from "lru-cache";
 import { BrokerError } from "../error.ts";
+import { recent } from "../recent.ts";
 import type { Renewals } from "./renewal.ts";
 
 export interface Credential {
@@ -65,20 +65,25 @@ export interface CredentialCache {
 
 /** Some 3 KB each, most of it the password. */
 const MOST_CREDENTIALS = 5_000;
+/** Of all user names and passwords: an answer of the cloud's may have 64 KiB (alibaba/sdk.ts), and 5,000 of those would be more memory than there is. */
+const MOST_CHARACTERS = 16 * 1024 * 1024;
 
 /** `findOrMake`: where instances share theirs; each makes its own when left out. `renewals`: none is renewed when left out. */
 export function credentialCache(
   now: () => Date,
   findOrMake: FindOrMake = makeOnly,
   renewals?: Renewals,
+  mostCharacters = MOST_CHARACTERS,
 ): CredentialCache {
-  const kept = new LRUCache<string, Credential>({ max: MOST_CREDENTIALS });
+  const kept = recent<Credential>(MOST_CREDENTIALS, mostCharacters);
   const underWay = new Map<string, ReturnType<FindOrMake>>();
+  const keep = (key: string, credential: Credential) =>
+    kept.set(key, credential, credential.username.length + credential.password.length);
 
   /** One that lives longer: which another instance has made meanwhile, or a new one. */
   async function renewBeside(key: string, known: Credential, { longestSeconds, make }: Renew): Promise<void> {
     const wanted = { minTtlSeconds: secondsLeft(known, now()) + 1, longestSeconds };
-    kept.set(key, (await findOrMake(key, wanted, make)).credential);
+    keep(key, (await findOrMake(key, wanted, make)).credential);
   }
 
   const find: CredentialCache["get"] = async (key, wanted, prepare, renew) => {
@@ -105,7 +110,7 @@ export function credentialCache(
     underWay.set(flight, making);
     try {
       const found = await making;
-      kept.set(key, found.credential);
+      keep(key, found.credential);
       return found;
     } finally {
       underWay.delete(flight);

@@ -3,12 +3,12 @@
  * gives the same order, so it is made once: it takes longer to make than all else that a remembered credential takes.
  */
 
-import { LRUCache } from "lru-cache";
 import { roleSessionName } from "../alibaba/session-name.ts";
 import type { BrokerConfig, Registry } from "../config/config.ts";
 import { BrokerError } from "../error.ts";
 import type { SessionPolicy } from "../policy/session-policy.ts";
 import { type AllowedDecision, type LifetimeWish, termsOf } from "../policy/terms.ts";
+import { recent } from "../recent.ts";
 import { cacheKey } from "./credential-cache.ts";
 
 export interface Order {
@@ -28,7 +28,7 @@ const MOST_CHARACTERS = 2 * 1024 * 1024;
 
 /** Of one policy: another one has others. */
 export function orders(config: BrokerConfig): OrderOf {
-  const made = new LRUCache<string, Order>({ max: MOST_ORDERS, maxSize: MOST_CHARACTERS });
+  const made = recent<Order>(MOST_ORDERS, MOST_CHARACTERS);
   return (decision, caller, wish) => {
     const { rights, maxTtlSeconds } = decision;
     // All that an order hangs on. What the decision hangs on, times and addresses too, has been asked before.
@@ -36,7 +36,7 @@ export function orders(config: BrokerConfig): OrderOf {
     const known = made.get(asked);
     if (known !== undefined) return known;
     const order = newOrder(decision, caller, wish, config);
-    made.set(asked, order, { size: asked.length });
+    made.set(asked, order, asked.length);
     return order;
   };
 }

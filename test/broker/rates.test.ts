@@ -43,6 +43,29 @@ describe("a rate", () => {
     time = 0;
     expect(one.take("a")).toBeUndefined();
   });
+
+  test("has 20,000 keys at most, and knows each of the last 10,000", () => {
+    const one = rate(1, () => new Date(0));
+    const others = (count: number, from = 0) => {
+      for (let i = from; i < from + count; i++) one.take(`other ${i}`);
+    };
+    one.take("first");
+    others(9_999);
+    expect(one.take("first")).toBe(60);
+    others(10_001, 10_000);
+    expect(one.take("first")).toBeUndefined();
+  });
+
+  test("of a long key keeps a digest, by which no other is taken for it", () => {
+    const one = rate(1, () => new Date(0));
+    const long = "a".repeat(5_000);
+    expect([one.take(long), one.take(`${long}b`), one.take(long), one.look(long)]).toEqual([
+      undefined,
+      undefined,
+      60,
+      60,
+    ]);
+  });
 });
 
 test("one caller who asks too often is told when to come again; others are served", async () => {

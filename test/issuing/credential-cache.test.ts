@@ -134,3 +134,20 @@ describe("while the cloud does not answer", () => {
     await expect(late).rejects.toBe(OUTAGE);
   });
 });
+
+test("of long passwords so many are kept as have so many characters together, the last used", async () => {
+  const made: string[] = [];
+  const { get } = credentialCache(() => NOW, undefined, undefined, 1_000);
+  const ask = async (key: string, characters = 300) => {
+    const make = async () => {
+      made.push(key);
+      return credential(key.padEnd(characters), 3_600);
+    };
+    return (await get(key, { minTtlSeconds: 0 }, () => ({ means: "m", longestSeconds: 3_600, make }))).credential;
+  };
+  for (const key of ["a", "b", "c", "a", "d", "a", "b"]) expect((await ask(key)).password).toBe(key.padEnd(300));
+  expect(made).toEqual(["a", "b", "c", "d", "b"]);
+  // One that is too long for all of it is given out, and the next request makes another.
+  for (const _ of [1, 2]) expect((await ask("long", 2_000)).password).toHaveLength(2_000);
+  expect(made.slice(5)).toEqual(["long", "long"]);
+});

@@ -4,8 +4,8 @@
  * is in memory with it.
  */
 
-import type { BigIntStats } from "node:fs";
-import { constants, type FileHandle, open, stat } from "node:fs/promises";
+import { type BigIntStats, constants } from "node:fs";
+import type { FileHandle } from "node:fs/promises";
 import type { Put } from "../../../shared/audit/sink.ts";
 
 /** Without waiting: else the open of a FIFO that nobody reads, and each write to one that is full, would hold a thread for good. */
@@ -18,6 +18,9 @@ interface Opened {
   readonly file: FileHandle;
   readonly is: BigIntStats;
 }
+
+/** Loaded where it is needed: a start that needs none of it would have a millisecond for it. */
+const files = () => import("node:fs/promises");
 
 /** Its folder is not made: where a mount is missing that would fill the disk beneath. */
 export function fileSink(path: string): Put {
@@ -33,6 +36,7 @@ export function fileSink(path: string): Put {
 
   /** The file that has this name now. */
   async function current(): Promise<Opened> {
+    const { open, stat } = await files();
     if (opened !== undefined) {
       const there = await stat(path, { bigint: true }).catch(() => undefined);
       if (there?.ino === opened.is.ino && there.dev === opened.is.dev) return opened;
@@ -65,7 +69,7 @@ export function fileSink(path: string): Put {
 
 async function endsWithinLine(path: string, size: number): Promise<boolean> {
   if (size === 0) return false;
-  const file = await open(path);
+  const file = await (await files()).open(path);
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(1), 0, 1, size - 1);
     return bytesRead === 1 && buffer[0] !== LINE_END;

@@ -108,7 +108,7 @@ test("what the vendor's SDK loads when it is needed is not needed for a credenti
   await startedFromCache();
 });
 
-test("a start, a credential and its issuer's keys need neither undici nor web streams nor HTTP/2", async () => {
+test("a start, a credential and its issuer's keys need neither undici nor web streams nor HTTP/2 nor promises of files", async () => {
   writeFileSync(
     join(code, "loaded.cjs"),
     'process.on("exit", () => process.stderr.write(`loaded: ${process.moduleLoadList.join()}\\n`));',
@@ -118,5 +118,7 @@ test("a start, a credential and its issuer's keys need neither undici nor web st
     output = all;
   });
   expect(output).toContain("NativeModule http,");
-  expect(output).not.toMatch(/NativeModule (?:internal\/deps\/undici|internal\/webstreams\/readablestream|http2)/);
+  expect(output).not.toMatch(
+    /NativeModule (?:internal\/deps\/undici|internal\/webstreams\/readablestream|http2|fs\/promises)/,
+  );
 });
