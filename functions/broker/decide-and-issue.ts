@@ -123,7 +123,7 @@ async function issueOrRecord(
     });
     // It may have waited for seconds, and a block may have come meanwhile.
     await refuseBlocked(principal, decision, blocks);
-    log(audit, { ...issuedFacts(issued, now()), ...times() });
+    log(audit, Object.assign(issuedFacts(issued, now()), times()));
     await written();
     return issued;
   } catch (error) {

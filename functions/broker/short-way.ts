@@ -174,11 +174,11 @@ export function shortWay(path: string, parts: ShortWayParts, otherwise: App): Ap
       } catch (error) {
         log({ ...event, request_id: requestId }, { ...failureFacts(error), duration_ms: now().getTime() - begunAt });
         const response = problem(error, requestId);
-        answered({ ...told, status: response.status }, error as Error);
+        answered({ status: response.status, ...told }, error as Error);
         for (const [name, value] of Object.entries(ownHeaders(requestId))) response.headers.set(name, value);
         return response;
       }
-      answered({ ...told, status: 200 });
+      answered({ status: 200, ...told });
       return respond(requestId, now());
     } finally {
       leave(health);
@@ -202,7 +202,7 @@ function bearer({ headers }: Request): string {
 function responder(format: Format, granted: Omit<Granted, "requestId" | "now">, mark: string): Kept["respond"] {
   let written: { left: number; fields: string[]; text: string[] } | undefined;
   return (requestId, now) => {
-    const left = secondsLeft({ ...granted, now });
+    const left = secondsLeft({ now, credential: granted.credential });
     if (written?.left !== left) {
       const { body, headers } = tokenResponse(format, { ...granted, requestId: mark, now }) as unknown as Answer;
       written = { left, fields: headers.flat(), text: (body as string).split(mark) };

@@ -177,7 +177,8 @@ export function issuer(
         minTtlSeconds: leastLife(minTtlSeconds, lifetimeSeconds),
         orWhatLives: minTtlSeconds === undefined,
       };
-      return { ...(await cache.get(order.key, wanted, prepare, renew)), sessionName };
+      const { credential, outcome } = await cache.get(order.key, wanted, prepare, renew);
+      return { credential, outcome, sessionName };
     },
   };
 }
