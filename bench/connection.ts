@@ -36,6 +36,8 @@ export async function openConnection(port: number): Promise<Connection> {
   return {
     ask: (request) =>
       new Promise((resolve, reject) => {
+        // Of what is closed no further event comes.
+        if (socket.destroyed) return reject(new Error("the server has closed the connection"));
         waiting = { resolve, reject };
         socket.write(request);
       }),

@@ -4,7 +4,7 @@
  * (to leave that out is "coordinated omission").
  */
 
-import { type Connection, openConnection } from "./connection.ts";
+import { type Connection, openConnection, requestBytes } from "./connection.ts";
 
 /** One after the other. */
 export interface Phase {
@@ -20,6 +20,8 @@ export interface FloodResult {
   readonly took: Float64Array;
 }
 
+/** By each at its beginning: one that sends nothing for ten seconds is closed. */
+const FIRST = requestBytes("GET", "/healthz");
 /** Opened so many at a time: more may wait for a listening socket than it lets wait. */
 const AT_ONCE = 100;
 
@@ -34,7 +36,9 @@ export class Callers {
     const callers = new Callers(port);
     while (callers.#all.length < count) {
       const more = Math.min(AT_ONCE, count - callers.#all.length);
-      callers.#all.push(...(await Promise.all(Array.from({ length: more }, () => openConnection(port)))));
+      const opened = await Promise.all(Array.from({ length: more }, () => openConnection(port)));
+      await Promise.all(opened.map(({ ask }) => ask(FIRST)));
+      callers.#all.push(...opened);
     }
     callers.#free.push(...callers.#all);
     return callers;

@@ -17,6 +17,7 @@ import { type Cloud, type IssueRequest, issuer } from "../shared/issuing/issue.t
 import type { Seal } from "../shared/issuing/seal.ts";
 import { sharedCredentials } from "../shared/issuing/shared-credentials.ts";
 import type { SharedRedis } from "../shared/store/redis.ts";
+import { seeded } from "../test/seeded.ts";
 import { type VirtualTime, virtualTime } from "./virtual-time.ts";
 
 export interface Scenario {
@@ -409,15 +410,4 @@ function percentiles(values: readonly number[]): { p50: number; p99: number } {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
   return { p50: at(0.5), p99: at(0.99) };
-}
-
-/** Mulberry32: good enough for this, and the same everywhere. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }

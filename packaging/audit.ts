@@ -6,6 +6,7 @@
 
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
+import { purl } from "./describe.ts";
 
 interface Advisory {
   readonly title: string;
@@ -50,10 +51,10 @@ const found = Object.values(vulnerabilities).flatMap(({ via, nodes }) => {
 if (found.length > 0) end(1, `${found.join("\n")}\nmove these packages up, build and release: SECURITY.md`);
 process.stdout.write(`no advisory against any of the ${shipped.size} packages that are shipped\n`);
 
-/** Of a folder in node_modules, as packaging/describe.ts writes it. */
+/** Of a folder in node_modules. */
 function purlOf(folder: string): string {
   const name = folder.slice(folder.lastIndexOf("node_modules/") + "node_modules/".length);
-  return `pkg:npm/${name.replace("@", "%40")}@${packages[folder]?.version}`;
+  return purl({ name, version: String(packages[folder]?.version) });
 }
 
 function parsed(text: string): Report {

@@ -64,7 +64,7 @@ function component(one: Shipped): object {
 }
 
 /** https://github.com/package-url/purl-spec: the @ of a scope is escaped. */
-function purl({ name, version }: Shipped): string {
+export function purl({ name, version }: Pick<Shipped, "name" | "version">): string {
   return `pkg:npm/${name.replace("@", "%40")}@${version}`;
 }
 

@@ -8,6 +8,7 @@ import {
   globMatches,
   holds,
 } from "../../shared/policy/condition.ts";
+import { seeded } from "../seeded.ts";
 
 describe("globs", () => {
   test.each([
@@ -42,19 +43,9 @@ describe("globs", () => {
     return false;
   }
 
-  /** Mulberry32: a small generator with a seed, so that a failure can be had again. */
-  function chance(seed: number): (below: number) => number {
-    let state = seed;
-    return (below) => {
-      state = (state + 0x6d2b79f5) | 0;
-      let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-      mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-      return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-    };
-  }
-
   test("agree with a naive reference on a million random cases", { timeout: 60_000 }, () => {
-    const random = chance(20_261_123);
+    const part = seeded(20_261_123);
+    const random = (below: number) => Math.floor(part() * below);
     const text = (alphabet: string, longest: number) =>
       Array.from({ length: random(longest + 1) }, () => alphabet[random(alphabet.length)]).join("");
     let matched = 0;

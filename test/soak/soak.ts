@@ -10,9 +10,11 @@ import { once } from "node:events";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { shareOf } from "../../bench/spread.ts";
 import { AUDIENCE, type BrokerProcess, FUNCTION_ROLE, startBrokerProcess } from "../sandbox/broker-process.ts";
 import { startCloud } from "../sandbox/cloud.ts";
 import { startIssuer } from "../sandbox/issuer.ts";
+import { seeded } from "../seeded.ts";
 import { freePort, startRedisServer } from "../store/redis-server.ts";
 
 const { advance } = createRequire(import.meta.url)("./clock.cjs") as { advance(ms: number): void };
@@ -23,7 +25,7 @@ const wanted = Number(values.hours);
 if (!(wanted > 0 && wanted <= 30))
   throw new Error("--hours takes a number above 0, up to 30: of the time that is left out between requests");
 const seed = Number(values.seed ?? randomBytes(4).readUInt32LE());
-const random = mulberry32(seed);
+const random = seeded(seed);
 const RETRIES_IN_STORE = 10;
 /** In one step, which minutes follow: without a fault, and with one. Those that have to wait for what is frozen are the fewer. */
 const REQUESTS = [240, 60] as const;
@@ -283,29 +285,19 @@ async function startRelay(upstream: number): Promise<Relay> {
  */
 function growthOf(series: readonly number[]): { bytes: number; noise: number } {
   const slopes = series.flatMap((y, x) => series.slice(0, x).map((before, at) => (y - before) / (x - at)));
-  const slope = median(slopes);
+  const slope = slopes.length === 0 ? 0 : shareOf(slopes, 0.5);
   const rest = series.map((y, x) => y - slope * x);
-  const middle = median(rest);
-  const noise = 3 * 1.4826 * median(rest.map((y) => Math.abs(y - middle)));
+  const middle = shareOf(rest, 0.5);
+  const noise =
+    3 *
+    1.4826 *
+    shareOf(
+      rest.map((y) => Math.abs(y - middle)),
+      0.5,
+    );
   return { bytes: Math.round(slope * (series.length - 1)), noise: Math.round(noise) };
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }
 
 function pick(count: number): number {
   return Math.floor(random() * count);
-}
-
-/** By seed, so that a run can be had again as far as chance goes. */
-function mulberry32(state: number): () => number {
-  let a = state;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }
