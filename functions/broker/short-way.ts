@@ -17,7 +17,10 @@ import type { Identity, KnownToken } from "../../shared/identity/identify.ts";
 import { principalName } from "../../shared/identity/principal.ts";
 import type { Issuer } from "../../shared/issuing/issue.ts";
 import { type BlockList, decideUnblocked } from "../../shared/policy/blocks.ts";
-import type { Denial, Grant } from "../../shared/policy/grant.ts";
+import { holds } from "../../shared/policy/condition.ts";
+import { mayApply } from "../../shared/policy/decision.ts";
+import type { Denial, Grant, Principal } from "../../shared/policy/grant.ts";
+import { isHolder } from "../../shared/policy/grant-index.ts";
 import { recent } from "../../shared/recent.ts";
 import type { Blocks } from "./blocks.ts";
 import type { Arriving } from "./client-address.ts";
@@ -105,7 +108,7 @@ export function shortWay(path: string, parts: ShortWayParts, otherwise: App): Ap
     const decision = decideUnblocked(list, principal, wanted, config);
     if (decision.outcome === "deny") return undefined;
     const { rights, grants } = decision;
-    if (!("issuer" in principal.source) || hangsOnTime(principal.source.issuer, rights.registry)) return undefined;
+    if (hangsOnTime(principal, rights.registry)) return undefined;
     const caller = principalName(principal);
     const look = issuer.fromMemory({ ...asked, decision, caller });
     const issued = look();
@@ -213,23 +216,19 @@ function responder(format: Format, granted: Omit<Granted, "requestId" | "now">, 
   };
 }
 
-/** Whether time has a part in what any caller of the issuer may get in the registry; found once for each. */
-function timesOf({ grants, denials }: BrokerConfig): (issuer: string, registry: string) => boolean {
-  const found = new Map<string, boolean>();
+/** Whether time has a part in what the caller may get in the registry: by a grant or a denial with times that is for it but for those. */
+function timesOf({ grants, denials }: BrokerConfig): (principal: Principal, registry: string) => boolean {
   const hasTimes = ({ limits = [] }: Grant | Denial) => limits.some(({ kind }) => kind === "time");
-  return (issuer, registry) => {
-    const name = `${issuer} ${registry}`;
-    const known =
-      found.get(name) ??
-      (grants.some((grant) => grant.registry === registry && isOf(grant, issuer) && hasTimes(grant)) ||
-        denials.some(
-          (denial) => denial.registry === registry && (denial.issuer ?? issuer) === issuer && hasTimes(denial),
-        ));
-    found.set(name, known);
-    return known;
+  let timed: { grants: Grant[]; denials: Denial[] } | undefined;
+  return (principal, registry) => {
+    timed ??= { grants: grants.filter(hasTimes), denials: denials.filter(hasTimes) };
+    return (
+      timed.grants.some(
+        (grant) =>
+          grant.registry === registry &&
+          isHolder(principal, grant) &&
+          grant.when.every((condition) => holds(condition, principal.claims)),
+      ) || timed.denials.some((denial) => denial.registry === registry && mayApply(denial, principal))
+    );
   };
-}
-
-function isOf({ holder }: Grant, issuer: string): boolean {
-  return "issuer" in holder && holder.issuer === issuer;
 }

@@ -138,8 +138,7 @@ function overrule(
   const applying = denials.filter(
     (denial) =>
       denial.registry === registry &&
-      (denial.issuer === undefined || ("issuer" in principal.source && denial.issuer === principal.source.issuer)) &&
-      !denial.when.some((condition) => fails(condition, principal.claims)) &&
+      mayApply(denial, principal) &&
       (principal.time === undefined || (denial.limits ?? []).every((limit) => keeps(limit, principal))),
   );
   for (const scope of scopes) {
@@ -149,6 +148,12 @@ function overrule(
     if (!scope.actions.every(isWithin)) return { kind: "ceiling", scope };
   }
   return undefined;
+}
+
+/** Whether the denial is for the principal, whatever the time is. */
+export function mayApply({ issuer, when }: Denial, { source, claims }: Principal): boolean {
+  const isOfIssuer = issuer === undefined || ("issuer" in source && issuer === source.issuer);
+  return isOfIssuer && !when.some((condition) => fails(condition, claims));
 }
 
 interface Cover {

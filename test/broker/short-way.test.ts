@@ -365,6 +365,19 @@ describe("decided each time is", () => {
     expect(await ask()).toMatchObject({ status: 403 });
   });
 
+  test("nothing else: times of grants and denials that are not for the caller do not matter", async () => {
+    const times = `times: { not_after: "${new Date(Date.now() + 60_000).toISOString()}" }`;
+    const { warm } = await start({
+      policy: (...urls) =>
+        `${policy(...urls)
+          .replace("  limited: { issuer: ci,", `$& ${times},`)
+          .replace("  lost: { issuer: ci,", `$& ${times},`)}denials:
+  other: { issuer: ci, when: { sub: limited }, registry: prod, deny: ["repository:web/*:pull"], ${times} }
+`,
+    });
+    await warm();
+  });
+
   test("what a denial with times may take away", async () => {
     const begin = new Date(Date.now() + 60_000).toISOString();
     const { h, ask, isShort } = await start({
