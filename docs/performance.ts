@@ -199,7 +199,7 @@ asked for before.`;
 
 const OVERLOAD = `What it can answer is measured with 64 requests at a time. Then requests come evenly over 3,000 connections, whether or not those before are answered; how long one took counts from when it was due. The load lasts nine seconds; the first three, in which
 refusing begins and what has gathered is cleared away, are in the longest wait alone. Whoever is refused has 503 with \`Retry-After\` and does not heed it here. A bad token (of an unknown issuer) that is answered with 401 counts as served. New tokens are signed with ES256, as 24,000 of them have to be made; the broker has forgotten each when it
-comes again. The target is not reached: a refusal is an answer of \`node:http\`'s like any other, and to make three quarters of the answers refusals takes what those who are served would need. An earlier build, which wrote refusals past it, had 0.87 and 1.46; that leant on what \`node:http\` does inside. [When it refuses](reliability.md#more-than-it-can-answer).`;
+comes again. The target is not reached. An earlier build had 0.87 and 1.46 on a busier machine; it wrote refusals past \`node:http\`, at about half the cost, which leant on what that does inside. Whether this alone is the difference has not been looked at. [When it refuses](reliability.md#more-than-it-can-answer).`;
 
 const UPSTREAM = `AssumeRole and GetAuthorizationToken together, counted by the cloud; it answers after 100 ms, so that all equal requests are under way at a time.`;
 
